@@ -1,20 +1,20 @@
 """Every way in which a request can fail, each with the code that its requester sees.
 
-    BridgeError
-    ├── BadRequest          bad_request         the command itself is wrong
-    ├── UnknownCamera       unknown_camera      no such camera in config.yaml
-    ├── Busy                busy                as many captures wait as may
-    ├── Expired             expired             it waited longer than max_age
-    ├── Unreachable         unreachable         ended before the board was asked
-    ├── Unauthorized        unauthorized        401, 403, or a wrong key
-    ├── CaptureTimeout      timeout             asked, and silence
-    ├── CameraFailed        camera_failed       the connection lost after asking, or the board's own failure
-    ├── BadImage            bad_image           no whole JPEG, or over max_image
-    ├── TooLarge            too_large           over what MQTT carries
-    ├── Unsupported         unsupported         asked of a board that can't
-    ├── StorageFailed       storage_failed      the path was wanted, and there is none
-    └── ShuttingDown        shutting_down       the bridge is going down
-    ConfigError                                 config.yaml: every fault in it at once
+BridgeError
+├── BadRequest          bad_request         the command itself is wrong
+├── UnknownCamera       unknown_camera      no such camera in config.yaml
+├── Busy                busy                as many captures wait as may
+├── Expired             expired             it waited longer than max_age
+├── Unreachable         unreachable         ended before the board was asked
+├── Unauthorized        unauthorized        401, 403, or a wrong key
+├── CaptureTimeout      timeout             asked, and silence
+├── CameraFailed        camera_failed       the connection lost after asking, or the board's fault
+├── BadImage            bad_image           no whole JPEG, or over max_image
+├── TooLarge            too_large           over what MQTT carries
+├── Unsupported         unsupported         asked of a board that can't
+├── StorageFailed       storage_failed      the path was wanted, and there is none
+└── ShuttingDown        shutting_down       the bridge is going down
+ConfigError                                 config.yaml: every fault in it at once
 """
 
 from typing import ClassVar
@@ -27,9 +27,16 @@ class BridgeError(Exception):
 
 
 class BadRequest(BridgeError):
-    """The command has an unknown key, a wrong type or a value out of range."""
+    """The command has an unknown key, a wrong type or a value out of range.
+
+    ``id`` is the command's own, where it had a usable one.
+    """
 
     code = "bad_request"
+
+    def __init__(self, message: str, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(message)
+        self.id = id
 
 
 class UnknownCamera(BridgeError):

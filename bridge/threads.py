@@ -46,7 +46,7 @@ class Pool:
             try:
                 if not future.cancelled():
                     result = function(*args, **kwargs)
-            except BaseException as exc:  # noqa: BLE001  it is the caller's, whatever it is
+            except BaseException as exc:
                 error = exc
             try:
                 loop.call_soon_threadsafe(finish, result, error)

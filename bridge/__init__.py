@@ -1,0 +1,1 @@
+"""esp32cam2mqtt: dependable still pictures from ESP32-CAM boards, over MQTT."""

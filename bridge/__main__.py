@@ -1,0 +1,142 @@
+"""The command line: ``esp32cam2mqtt run``, ``check``, ``capture``, ``demo``."""
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from bridge.errors import ConfigError
+
+DONE, FAILED, WRONG = 0, 1, 2
+
+_EXAMPLES = """\
+examples:
+  esp32cam2mqtt demo                                    try everything, with no board and no broker
+  esp32cam2mqtt capture ws://192.0.2.10:81 -o door.jpg  one picture, with no broker
+  esp32cam2mqtt check --connect                         is all of it right, and all of them there?
+  esp32cam2mqtt run -c /etc/esp32cam2mqtt/config.yaml   the bridge
+
+exit codes: 0 done, 1 failed, 2 wrong usage or configuration
+"""
+
+
+def main() -> NoReturn:
+    """Run the command line; ends the process with its exit code."""
+    sys.exit(_main(sys.argv[1:]))
+
+
+def _main(arguments: list[str]) -> int:
+    options = _parser().parse_args(arguments)
+    command = options.command or "run"
+    try:
+        if command == "run":
+            return _run(options)
+        if command == "check":
+            from bridge.commands import check
+
+            return check(options)
+        if command == "capture":
+            from bridge.commands import capture
+
+            return capture(options)
+        from bridge.demo.play import demo
+
+        return demo(options)
+    except ConfigError as exc:
+        if options.json:
+            print(json.dumps({"status": "error", "problems": exc.problems}, ensure_ascii=False))
+        for problem in exc.problems:
+            print(problem, file=sys.stderr)
+        return WRONG
+    except KeyboardInterrupt:
+        return FAILED
+
+
+def _run(options: argparse.Namespace) -> int:
+    from bridge import config, logs
+    from bridge.app import App
+
+    configuration = config.load(options.config)
+    level = "debug" if options.verbose else configuration.log.level
+    logs.set_up(level, "json" if options.json else configuration.log.format)
+    _raise_file_limit()
+    return asyncio.run(App(options.config, configuration).run())
+
+
+def _raise_file_limit() -> None:
+    """Each camera takes a file descriptor, and the usual soft limit is 1,024."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    _add_common(common)
+    parser = argparse.ArgumentParser(
+        prog="esp32cam2mqtt",
+        description="Dependable still pictures from ESP32-CAM boards, over MQTT.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_common(parser)
+    parser.set_defaults(config=Path("config.yaml"), json=False, verbose=False)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    commands.add_parser("run", parents=[common], help="run the bridge (the default)")
+
+    check = commands.add_parser("check", parents=[common], help="is the configuration right?")
+    check.add_argument("--connect", action="store_true", help="try the broker and every board too")
+    check.add_argument(
+        "--schema", action="store_true", help="print the JSON schema of config.yaml instead"
+    )
+
+    capture = commands.add_parser(
+        "capture", parents=[common], help="take one picture, without a broker"
+    )
+    capture.add_argument("camera", metavar="CAMERA|URL", help="a camera's name, or ws://HOST:81")
+    capture.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="where to write it (CAMERA.jpg)"
+    )
+    capture.add_argument("--flash", action="store_true", default=None, help="with the light on")
+    capture.add_argument("--framesize", metavar="NAME", help="such as SVGA")
+    capture.add_argument("--quality", type=int, metavar="N", help="4 (best) to 63")
+    capture.add_argument("--timeout", type=float, metavar="SECONDS", help="for all of it")
+
+    demo = commands.add_parser(
+        "demo", parents=[common], help="broker, board and bridge in one; needs nothing"
+    )
+    demo.add_argument("--once", action="store_true", help="end after the first picture")
+    demo.add_argument("--board-only", action="store_true", help="just the virtual board")
+    demo.add_argument("--port", type=int, help="the board's port (8181; any free one otherwise)")
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c", "--config", type=Path, metavar="FILE", help="configuration (config.yaml)"
+    )
+    parser.add_argument("--json", action="store_true", help="results and log as JSON")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log what is for developers")
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for; that takes 30 ms."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"{parser.prog} {version(parser.prog)}")
+        parser.exit()
+
+
+if __name__ == "__main__":
+    logging.captureWarnings(True)
+    main()

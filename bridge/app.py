@@ -1,0 +1,477 @@
+"""Puts the bridge together, and routes commands to the workers of the cameras they name."""
+
+import asyncio
+import logging
+import os
+import resource
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bridge.config import CameraConfig, Config, MqttConfig, StorageConfig
+from bridge.storage import Storage
+
+from bridge import command, config, topics
+from bridge.camera import Camera, target_with_path
+from bridge.capture import Request, Trigger, to_json
+from bridge.errors import BadRequest, BridgeError, ConfigError, StorageFailed
+from bridge.jpeg import Jpeg
+from bridge.mqtt import Broker, Message, Mqtt
+from bridge.outbox import Outbox, Publication
+from bridge.publisher import CameraPublisher
+from bridge.threads import Pool
+from bridge.topics import BridgeTopics, CameraTopics
+from bridge.wire import Target
+from bridge.worker import Worker
+
+_LOGGER = logging.getLogger(__name__)
+
+VERSION = version("esp32cam2mqtt")
+
+_GRACE = 2.0  # seconds for captures to end when the bridge stops; with what follows, under 5
+_FAREWELL = 1.5  # seconds for what is still to be published then
+_HEALTH_EVERY = 60.0
+_CONNECTING = 64  # boards connected to at once; a board that hangs holds one for 5 s
+
+
+def new_id() -> str:
+    """An id for a request that has none: 8 hexadecimal digits."""
+    return secrets.token_hex(4)
+
+
+class App:
+    """The bridge.
+
+    Args:
+        path: its configuration file, read again on SIGHUP.
+        configuration: what is in it now.
+    """
+
+    def __init__(self, path: Path | None, configuration: Config) -> None:
+        self._path = path
+        self._config = configuration
+        self._base = configuration.mqtt.base_topic
+        self._topics = BridgeTopics.of(self._base)
+        self._outbox = Outbox()
+        self._pool = Pool(_CONNECTING, name="connect")
+        self._mqtt = Mqtt(
+            broker(configuration.mqtt),
+            will_topic=self._topics.state,
+            outbox=self._outbox,
+            message=self._received,
+            connected=self._announce,
+            pool=self._pool,
+        )
+        self._storage: Storage | None = None
+        self._workers: dict[str, Worker] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._routes: dict[str, Callable[[Message], None]] = {}
+        self._commands: frozenset[str] = frozenset()
+        self._started = time.monotonic()
+        self._over: asyncio.Future[int]
+
+    async def run(self) -> int:
+        """Serve until SIGTERM or SIGINT; returns the exit code."""
+        loop = asyncio.get_running_loop()
+        self._over = loop.create_future()
+        loop.set_exception_handler(self._crashed)
+        loop.add_signal_handler(signal.SIGTERM, self._signalled)
+        loop.add_signal_handler(signal.SIGINT, self._signalled)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        _LOGGER.info("esp32cam2mqtt %s: %s", VERSION, _count(self._config.cameras, "camera"))
+        await self._open_storage(self._config.storage)
+        for name, camera in self._config.cameras.items():
+            self._add(name, camera)
+        self._route()
+        self._start("mqtt", self._mqtt.run())
+        self._start("health", self._report_health())
+        try:
+            return await self._over
+        finally:
+            await self._stop()
+
+    def stop(self, code: int = 0) -> None:
+        """Let ``run`` return."""
+        if not self._over.done():
+            self._over.set_result(code)
+
+    @property
+    def workers(self) -> dict[str, Worker]:
+        """The cameras that are served, by name."""
+        return self._workers
+
+    # Commands.
+
+    def _received(self, message: Message) -> None:
+        """Hand a command to who serves its topic; called by the broker's connection."""
+        route = self._routes.get(message.topic)
+        if message.retain:
+            _LOGGER.warning(
+                "mqtt: ignored a retained command on %s; clear it with: mosquitto_pub -r -n -t %s",
+                message.topic,
+                message.topic,
+            )
+        elif route is not None:
+            route(message)
+            return
+        if message.done is not None:
+            message.done()
+
+    def _capture(self, names: tuple[str, ...], message: Message) -> None:
+        """A capture of one camera, or of all that belong to a group."""
+        done = _after(len(names), message.done)
+        try:
+            wanted = command.parse_capture(message.payload)
+        except BadRequest as exc:
+            for name in names:
+                self._refuse(name, message, exc, done)
+            return
+        now, wall = time.monotonic(), time.time()
+        for name in names:
+            request = Request(
+                id=wanted.id or new_id(),
+                camera=name,
+                received=now,
+                requested_at=wall,
+                reply=wanted.reply,
+                options=wanted.options,
+                response_topic=message.response_topic,
+                correlation_data=message.correlation_data,
+                done=done,
+            )
+            if self._may_be_answered(request):
+                self._workers[name].submit(request)
+
+    def _set(self, name: str, message: Message) -> None:
+        try:
+            change = command.parse_set(message.payload)
+        except BadRequest as exc:
+            self._refuse(name, message, exc, message.done, "set")
+            self._workers[name].announce_settings()
+            return
+        request = self._request(name, message, change.id, "set", message.done)
+        if self._may_be_answered(request):
+            self._workers[name].change(request, change)
+
+    def _restart(self, name: str, message: Message) -> None:
+        try:
+            id_ = command.parse_restart(message.payload)
+        except BadRequest as exc:
+            self._refuse(name, message, exc, message.done, "restart")
+            return
+        request = self._request(name, message, id_, "restart", message.done)
+        if self._may_be_answered(request):
+            self._workers[name].restart(request)
+
+    def _refuse(
+        self,
+        name: str,
+        message: Message,
+        error: BadRequest,
+        done: Callable[[], None] | None,
+        trigger: Trigger = "mqtt",
+    ) -> None:
+        request = self._request(name, message, error.id, trigger, done)
+        if self._may_be_answered(request):
+            self._workers[name].refuse(request, error)
+
+    @staticmethod
+    def _request(
+        name: str,
+        message: Message,
+        id_: str | None,
+        trigger: Trigger,
+        done: Callable[[], None] | None,
+    ) -> Request:
+        return Request(
+            id=id_ or new_id(),
+            camera=name,
+            received=time.monotonic(),
+            requested_at=time.time(),
+            trigger=trigger,
+            response_topic=message.response_topic,
+            correlation_data=message.correlation_data,
+            done=done,
+        )
+
+    def _may_be_answered(self, request: Request) -> bool:
+        """Refuse what wants its answer where none may go; that is told on ``result`` alone."""
+        topic = request.response_topic
+        if topic is None:
+            return True
+        fault = topics.response_topic_fault(topic, self._commands)
+        if fault is None:
+            return True
+        request.response_topic = None
+        self._workers[request.camera].refuse(
+            request, BadRequest(f"response topic {command.quote(topic)}: {fault}")
+        )
+        return False
+
+    # Cameras.
+
+    def _add(self, name: str, camera: CameraConfig) -> None:
+        worker = Worker(
+            name,
+            camera,
+            camera=lambda lost, met: make_camera(name, camera, self._pool, lost=lost, met=met),
+            publisher=CameraPublisher(
+                CameraTopics.of(self._base, name),
+                self._outbox,
+                image="image" in camera.publish,
+                path="path" in camera.publish,
+                retain_image=camera.retain_image,
+            ),
+            storage=self._storage,
+            rotate=partial(self._rotate, camera.rotate) if camera.rotate else None,
+            new_id=new_id,
+        )
+        self._workers[name] = worker
+        self._start(f"camera {name}", worker.run())
+
+    async def _rotate(self, degrees: int, image: Jpeg) -> Jpeg:
+        from bridge.rotate import rotate
+
+        return await self._pool.run(rotate, image, degrees)
+
+    def _route(self) -> None:
+        """Serve the topics of what is configured, and no others."""
+        routes: dict[str, Callable[[Message], None]] = {}
+        for name in self._workers:
+            of = CameraTopics.of(self._base, name)
+            routes[of.capture] = partial(self._capture, (name,))
+            routes[of.set] = partial(self._set, name)
+            routes[of.restart] = partial(self._restart, name)
+        groups = {**self._config.groups, topics.ALL: list(self._workers)}
+        for group, names in groups.items():
+            if names:
+                topic = topics.group_capture(self._base, group)
+                routes[topic] = partial(self._capture, tuple(names))
+        self._routes = routes
+        self._commands = frozenset(routes)
+        self._mqtt.subscribe(routes)
+
+    async def _open_storage(self, storage: StorageConfig) -> None:
+        if storage.path is None:
+            return
+        self._storage = make_storage(storage)
+        try:
+            await self._storage.start()
+        except StorageFailed as exc:
+            _LOGGER.error("storage: %s; pictures are published and not saved until it works", exc)
+
+    # What the bridge says of itself.
+
+    def _announce(self) -> None:
+        """Publish all that is retained, after every connect: a broker may have forgotten it."""
+        self._put(self._topics.info, to_json(self._info()))
+        for worker in self._workers.values():
+            worker.announce()
+        self._put(self._topics.state, topics.ONLINE, "text/plain")
+
+    def _info(self) -> dict[str, Any]:
+        storage = self._config.storage
+        return {
+            "version": VERSION,
+            "cameras": {
+                name: {"name": camera.name, "area": camera.area}
+                for name, camera in self._config.cameras.items()
+            },
+            "groups": self._config.groups,
+            "storage": None if storage.path is None else str(storage.path),
+        }
+
+    async def _report_health(self) -> None:
+        while True:
+            self._put(self._topics.health, to_json(self._health()))
+            await asyncio.sleep(_HEALTH_EVERY)
+
+    def _health(self) -> dict[str, Any]:
+        workers = self._workers.values()
+        return {
+            "uptime": round(time.monotonic() - self._started),
+            "cameras": len(workers),
+            "online": sum(worker.online for worker in workers),
+            "captures": sum(worker.state.captures for worker in workers),
+            "failures": sum(worker.state.failures for worker in workers),
+            "waiting": sum(len(worker.queue) for worker in workers),
+            "outbox": len(self._outbox),
+            "outbox_bytes": self._outbox.bytes,
+            "images_dropped": self._outbox.dropped,
+            "memory": _memory(),
+            "storage": None if self._storage is None else self._storage.health(),
+        }
+
+    def _put(self, topic: str, payload: bytes, content_type: str = "application/json") -> None:
+        self._outbox.put(
+            Publication(topic, payload, "state", retain=True, content_type=content_type)
+        )
+
+    # Coming and going.
+
+    def _start(self, name: str, coroutine: Any) -> None:
+        task = self._tasks[name] = asyncio.create_task(coroutine, name=name)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _LOGGER.critical("%s ended unexpectedly", task.get_name(), exc_info=error)
+            self.stop(1)
+
+    def _crashed(self, _loop: object, context: dict[str, Any]) -> None:
+        _LOGGER.critical("%s", context["message"], exc_info=context.get("exception"))
+        self.stop(1)
+
+    def _signalled(self) -> None:
+        if self._over.done():
+            os._exit(1)  # the second time somebody means it
+        _LOGGER.info("stopping")
+        self.stop()
+
+    def _reload(self) -> None:
+        """Take over cameras and groups of the file as it is now; a broken one changes nothing."""
+        if self._path is None:
+            return
+        try:
+            new = config.load(self._path)
+        except ConfigError as exc:
+            for problem in exc.problems:
+                _LOGGER.error("%s", problem)
+            _LOGGER.error("the configuration is not reloaded; the old one stays in force")
+            return
+        old, self._config = self._config, new
+        for section in ("mqtt", "storage", "log"):
+            if getattr(old, section) != getattr(new, section):
+                _LOGGER.warning("%s: changed; that takes effect at the next start", section)
+        self._config = new.model_copy(update={"mqtt": old.mqtt, "storage": old.storage})
+        for name, camera in old.cameras.items():
+            if new.cameras.get(name) != camera:
+                self._remove(name, for_good=name not in new.cameras)
+        for name, camera in new.cameras.items():
+            if name not in self._workers:
+                self._add(name, camera)
+        self._route()
+        if self._mqtt.online:
+            self._announce()
+        _LOGGER.info("configuration reloaded: %s", _count(new.cameras, "camera"))
+
+    def _remove(self, name: str, *, for_good: bool) -> None:
+        worker = self._workers.pop(name)
+        worker.stop(clear=for_good)
+        task = self._tasks.pop(f"camera {name}")
+        asyncio.get_running_loop().call_later(_GRACE, task.cancel)
+
+    async def _stop(self) -> None:
+        for worker in self._workers.values():
+            worker.stop()
+        mqtt = self._tasks.pop("mqtt")
+        self._tasks.pop("health").cancel()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks.values(), timeout=_GRACE)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=1)
+        self._put(self._topics.state, topics.OFFLINE, "text/plain")
+        await self._mqtt.stop(timeout=_FAREWELL)
+        mqtt.cancel()
+        await asyncio.wait([mqtt], timeout=1)
+        if self._storage is not None:
+            await self._storage.stop()
+        _LOGGER.info("stopped")
+
+
+def make_camera(
+    name: str,
+    camera: CameraConfig,
+    pool: Pool,
+    *,
+    lost: Callable[[BridgeError], None],
+    met: Callable[[], None],
+) -> Camera:
+    """The camera of that configuration, not connected yet."""
+    tls = camera.tls
+    target = Target(
+        url=camera.url,
+        username=camera.username,
+        password=_secret(camera.password),
+        ca_file=None if tls is None else tls.ca_file,
+        fingerprint=None if tls is None else tls.fingerprint,
+        insecure=tls is not None and tls.insecure,
+    )
+    return Camera(
+        name,
+        camera,
+        target=target_with_path(target, camera.protocol),
+        key=_secret(camera.key),
+        pool=pool,
+        lost=lost,
+        met=met,
+    )
+
+
+def make_storage(storage: StorageConfig) -> Storage:
+    """The storage of that configuration, not started yet."""
+    assert storage.path is not None
+    return Storage(
+        path=storage.path,
+        filename=storage.filename,
+        latest=storage.latest,
+        durability=storage.durability,
+        keep=storage.keep,
+    )
+
+
+def broker(mqtt: MqttConfig) -> Broker:
+    """Where the broker of that configuration is."""
+    return Broker(
+        host=mqtt.host,
+        port=mqtt.port,
+        username=mqtt.username,
+        password=_secret(mqtt.password),
+        client_id=mqtt.client_id,
+        version=mqtt.version,
+        transport=mqtt.transport,
+        path=mqtt.path,
+        keepalive=mqtt.keepalive,
+        max_payload=mqtt.max_payload,
+        tls=mqtt.tls,
+    )
+
+
+def _secret(value: Any) -> str | None:
+    return None if value is None else value.get_secret_value()
+
+
+def _after(count: int, done: Callable[[], None] | None) -> Callable[[], None] | None:
+    """What to call ``count`` times for ``done`` to be called once."""
+    if done is None or count == 1:
+        return done
+    left = count
+
+    def one_more() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            done()
+
+    return one_more
+
+
+def _memory() -> int | None:
+    """Bytes of memory that this process has."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):  # no Linux: the most it ever had
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _count(things: Iterable[object], name: str) -> str:
+    number = len(list(things))
+    return f"{number} {name}{'' if number == 1 else 's'}"

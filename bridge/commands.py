@@ -1,0 +1,192 @@
+"""The commands that do one thing and end: ``check`` and ``capture``."""
+
+import argparse
+import asyncio
+import hashlib
+import json
+import os
+import socket
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bridge.config import CameraConfig, Config
+
+from bridge import command, config, logs
+from bridge.app import broker, make_camera, new_id
+from bridge.attempt import take
+from bridge.capture import DEFAULT_OPTIONS, Options, Outcome, Request, result, to_json
+from bridge.errors import BadRequest, BridgeError, ConfigError, StorageFailed
+from bridge.mqtt import Mqtt
+from bridge.outbox import Outbox
+from bridge.threads import Pool
+
+_CONNECT = 5.0
+
+
+def capture(options: argparse.Namespace) -> int:
+    """Take one picture and write it to a file."""
+    logs.set_up("debug" if options.verbose else "error", "json" if options.json else "text")
+    name, camera = _camera(options)
+    wanted = _wanted(options)
+    request = Request(new_id(), name, time.monotonic(), time.time(), trigger="cli", options=wanted)
+    outcome = Outcome(finished=0.0)
+    try:
+        asyncio.run(_capture(name, camera, wanted, outcome))
+        assert outcome.image is not None
+        if str(options.output) != "-":
+            _write(options.output or Path(f"{name}.jpg"), outcome)
+    except BridgeError as exc:
+        outcome.error = exc
+    outcome.finished = outcome.finished or time.monotonic()
+    document = result(
+        request, outcome, requested_at=request.requested_at, received=request.received
+    )
+    if options.json:
+        print(to_json(document).decode())
+    elif outcome.error is not None:
+        print(f"{name}: {outcome.error.code}: {outcome.error}", file=sys.stderr)
+    else:
+        where = outcome.path or "standard output"
+        print(
+            f"{where}: {document['bytes']} bytes, {outcome.width}x{outcome.height}, "
+            f"{document['duration']:.2f} s",
+            file=sys.stderr,
+        )
+    if outcome.error is None and str(options.output) == "-" and outcome.image is not None:
+        sys.stdout.buffer.write(outcome.image)
+    return 0 if outcome.error is None else 1
+
+
+def _camera(options: argparse.Namespace) -> tuple[str, CameraConfig]:
+    if "://" in options.camera:
+        return "picture", config.camera_from_url(options.camera)
+    cameras = config.load(options.config).cameras
+    if options.camera not in cameras:
+        raise ConfigError(
+            [f"no camera {command.quote(options.camera)}; there are: {', '.join(cameras)}"]
+        )
+    return options.camera, cameras[options.camera]
+
+
+def _wanted(options: argparse.Namespace) -> Options:
+    """The options, held to the same rules as a command over MQTT."""
+    given = {
+        key: value
+        for key in ("flash", "framesize", "quality", "timeout")
+        if (value := getattr(options, key)) is not None
+    }
+    if not given:
+        return DEFAULT_OPTIONS
+    try:
+        return command.parse_capture(json.dumps(given).encode()).options
+    except BadRequest as exc:
+        raise ConfigError([f"--{exc}"]) from exc
+
+
+async def _capture(name: str, config: CameraConfig, options: Options, outcome: Outcome) -> None:
+    camera = make_camera(name, config, Pool(1, name="connect"), lost=_ignore, met=lambda: None)
+    try:
+        image = await take(camera, options, outcome, timeout=config.timeout, retries=config.retries)
+        if config.rotate:
+            from bridge.rotate import rotate
+
+            image = rotate(image, config.rotate)
+    finally:
+        camera.close()
+    outcome.finished, outcome.captured_at = time.monotonic(), time.time()
+    outcome.image, outcome.width, outcome.height = image.data, image.width, image.height
+
+
+def _ignore(_: BridgeError) -> None:
+    pass
+
+
+def _write(path: Path, outcome: Outcome) -> None:
+    """Write whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_bytes(outcome.image or b"")
+        partial.replace(path)
+    except OSError as exc:
+        partial.unlink(missing_ok=True)
+        raise StorageFailed(f"{path}: {exc.strerror}") from exc
+    outcome.path = str(path.absolute())
+    outcome.sha256 = hashlib.sha256(outcome.image or b"").hexdigest()
+
+
+def check(options: argparse.Namespace) -> int:
+    """Say whether the configuration is right, and with ``--connect`` whether all are there."""
+    if options.schema:
+        print(json.dumps(config.schema(), indent=2))
+        return 0
+    configuration = config.load(options.config)
+    logs.set_up("debug" if options.verbose else "critical", "text")
+    report: dict[str, Any] = {"config": str(options.config), "status": "ok"}
+    hints = config.hints(configuration)
+    if hints:
+        report["hints"] = hints
+    failures = {}
+    if options.connect:
+        failures = asyncio.run(_connect_all(configuration))
+        report["connected"] = {name: reason or "ok" for name, reason in failures.items()}
+        if any(failures.values()):
+            report["status"] = "error"
+    if options.json:
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        cameras = len(configuration.cameras)
+        print(f"{options.config}: ok, {cameras} camera{'' if cameras == 1 else 's'}")
+        for hint in hints:
+            print(f"  hint: {hint}")
+        for name, reason in failures.items():
+            print(f"  {name}: {reason or 'ok'}")
+    return 0 if report["status"] == "ok" else 1
+
+
+async def _connect_all(configuration: Config) -> dict[str, str | None]:
+    pool = Pool(32, name="connect")
+    names = list(configuration.cameras)
+    reasons = await asyncio.gather(
+        _try_broker(configuration, pool),
+        *(_try_board(name, configuration.cameras[name], pool) for name in names),
+    )
+    return dict(zip(["broker", *names], reasons, strict=True))
+
+
+async def _try_board(name: str, config: CameraConfig, pool: Pool) -> str | None:
+    camera = make_camera(name, config, pool, lost=_ignore, met=lambda: None)
+    try:
+        await camera.connect(deadline=time.monotonic() + _CONNECT)
+    except BridgeError as exc:
+        return f"{exc.code}: {exc}"
+    finally:
+        camera.close()
+    return None
+
+
+async def _try_broker(configuration: Config, pool: Pool) -> str | None:
+    """Connect as another client, so as not to put a running bridge out."""
+    there = broker(configuration.mqtt)
+    there = replace(there, client_id=f"{there.client_id}-check-{socket.gethostname()}"[:60])
+    connected = asyncio.Event()
+    mqtt = Mqtt(
+        there,
+        will_topic=None,
+        outbox=Outbox(),
+        message=lambda _: None,
+        connected=connected.set,
+        pool=pool,
+    )
+    task = asyncio.create_task(mqtt.run())
+    try:
+        async with asyncio.timeout(_CONNECT):
+            await connected.wait()
+    except TimeoutError:
+        return mqtt.trouble or "no answer"
+    finally:
+        await mqtt.stop(timeout=1)
+        task.cancel()
+    return None

@@ -1,0 +1,95 @@
+"""Which commands are in the works and which are answered, so that none is done twice. Pure.
+
+A broker that did not see our acknowledgement sends a command again when the connection is back,
+marked DUP (MQTT 5.0, section 4.4). This process may have it in the works, or have answered it.
+"""
+
+from collections import deque
+from typing import Protocol
+
+
+class Connection(Protocol):
+    """The part of a broker connection that takes acknowledgements; lost, it ignores them."""
+
+    def acknowledge(self, mid: int) -> None:
+        """Send PUBACK."""
+
+
+class Delivery:
+    """One command as the broker delivered it, until it is known to be acknowledged."""
+
+    __slots__ = ("connection", "mid", "outlived", "settled", "what")
+
+    def __init__(self, mid: int, what: int, connection: Connection) -> None:
+        self.mid = mid
+        self.what = what
+        self.connection = connection
+        self.settled = False
+        self.outlived = False  # a connection, since it was settled
+
+    def settle(self) -> None:
+        """Its answer is with the broker: acknowledge it to who brought it last."""
+        if not self.settled:
+            self.settled = True
+            self.connection.acknowledge(self.mid)
+
+
+class Inbox:
+    """The deliveries of one session with the broker, by packet identifier."""
+
+    def __init__(self) -> None:
+        self._deliveries: dict[int, Delivery] = {}
+        self._acknowledged: deque[int] = deque()
+        self._counted = 0
+
+    def arrived(
+        self,
+        mid: int,
+        *,
+        dup: bool,
+        topic: str,
+        payload: bytes,
+        correlation_data: bytes | None,
+        connection: Connection,
+    ) -> Delivery | None:
+        """Note a command of QoS 1; ``None`` if it is one that we have had."""
+        what = hash((topic, payload, correlation_data))
+        known = self._deliveries.get(mid)
+        if dup and known is not None and known.what == what:
+            known.connection = connection
+            if known.settled:
+                connection.acknowledge(mid)
+            return None
+        delivery = self._deliveries[mid] = Delivery(mid, what, connection)
+        return delivery
+
+    def acknowledged(self, mid: int) -> None:
+        """A PUBACK was written; whether it arrived is not known yet."""
+        self._acknowledged.append(mid)
+        self._counted += 1
+
+    def mark(self) -> int:
+        """A point in what we have written. When the broker answers what followed, see ``seen``."""
+        return self._counted
+
+    def seen(self, mark: int) -> None:
+        """The broker has read all that was written before ``mark``: those are done with."""
+        for _ in range(len(self._acknowledged) - (self._counted - mark)):
+            mid = self._acknowledged.popleft()
+            delivery = self._deliveries.get(mid)
+            if delivery is not None and delivery.settled:
+                del self._deliveries[mid]
+
+    def reconnected(self, *, session_present: bool) -> None:
+        """A new connection: what was written on the old one may not have arrived.
+
+        What was settled is remembered for this one connection more: on it the broker sends again
+        all that it misses, and later it may use the packet identifiers for other messages.
+        """
+        self._acknowledged.clear()
+        if not session_present:
+            self._deliveries.clear()
+        for mid, delivery in list(self._deliveries.items()):
+            if delivery.outlived:
+                del self._deliveries[mid]
+            delivery.outlived = delivery.settled

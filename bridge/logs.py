@@ -1,0 +1,52 @@
+"""How the log looks: a line for each record, as text or as JSON, that no peer can forge."""
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def set_up(level: str, style: str) -> None:
+    """Log to standard error, at ``level``, as ``text`` or ``json``."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json() if style == "json" else _Text())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+
+
+def _one_line(text: str) -> str:
+    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
+
+
+def _moment(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC).astimezone()
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _message(record: logging.LogRecord) -> str:
+    text = _one_line(record.getMessage())
+    if record.exc_info and record.exc_info[1] is not None:
+        text += "\n" + logging.Formatter().formatException(record.exc_info)
+    return text
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{_moment(record)} {record.levelname:<7} {_message(record)}"
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps(
+            {
+                "time": _moment(record),
+                "level": record.levelname.lower(),
+                "logger": record.name,
+                "message": _message(record),
+            },
+            ensure_ascii=False,
+        )

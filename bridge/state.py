@@ -1,0 +1,67 @@
+"""What is known of one camera: its last capture, its last failure, its board's health. Pure.
+
+The keys of ``<base>/<camera>/state`` are spelled here and nowhere else.
+"""
+
+from typing import Any
+
+from bridge.capture import Outcome, Request, timestamp
+from bridge.errors import BridgeError
+from bridge.protocol import Hello, Status
+
+
+class CameraState:
+    """Takes note of what happens and says it as one document, every key always there."""
+
+    def __init__(self) -> None:
+        self.captures = 0
+        self.failures = 0
+        self.hello: Hello | None = None
+        self.status: Status | None = None
+        self._last: dict[str, Any] = dict.fromkeys(
+            ("captured_at", "id", "trigger", "duration", "bytes", "width", "height", "path")
+        )
+        self._error: dict[str, Any] = dict.fromkeys(("error", "message", "failed_at"))
+
+    def captured(self, request: Request, outcome: Outcome) -> None:
+        """A picture was taken: what failed before is over."""
+        assert outcome.captured_at is not None
+        assert outcome.image is not None
+        self.captures += 1
+        self._last = {
+            "captured_at": timestamp(outcome.captured_at),
+            "id": request.id,
+            "trigger": request.trigger,
+            "duration": round(max(outcome.finished - request.received, 0.0), 4),
+            "bytes": len(outcome.image),
+            "width": outcome.width,
+            "height": outcome.height,
+            "path": outcome.path,
+        }
+        self._error = dict.fromkeys(self._error)
+
+    def failed(self, error: BridgeError, now: float) -> None:
+        """A request failed at ``now``, wall-clock seconds."""
+        self.failures += 1
+        self._error = {"error": error.code, "message": str(error), "failed_at": timestamp(now)}
+
+    def document(self) -> dict[str, Any]:
+        """All of it. What only a v1 board tells is ``null`` for others."""
+        hello, status = self.hello, self.status
+        return {
+            **self._last,
+            **self._error,
+            "captures": self.captures,
+            "failures": self.failures,
+            "protocol": None if hello is None else hello.protocol,
+            "board": None if hello is None else hello.board,
+            "sensor": None if hello is None else hello.sensor,
+            "firmware": None if hello is None else hello.firmware,
+            "rssi": None if status is None else status.rssi,
+            "uptime": None
+            if status is None or status.uptime_ms is None
+            else status.uptime_ms // 1000,
+            "heap": None if status is None else status.heap,
+            "min_heap": None if status is None else status.min_heap,
+            "reset_reason": None if status is None else status.reset_reason,
+        }

@@ -1,0 +1,73 @@
+"""The names of every topic we use. Pure."""
+
+from dataclasses import dataclass
+
+ONLINE = b"online"
+OFFLINE = b"offline"
+ALL = "all"
+BRIDGE = "bridge"
+
+
+@dataclass(frozen=True, slots=True)
+class CameraTopics:
+    """The topics of one camera, spelled once so that a capture need not."""
+
+    capture: str
+    set: str
+    restart: str
+    image: str
+    path: str
+    result: str
+    state: str
+    settings: str
+    availability: str
+
+    @classmethod
+    def of(cls, base: str, camera: str) -> "CameraTopics":
+        """All topics of ``camera`` below the base topic."""
+        return cls(*(f"{base}/{camera}/{name}" for name in cls.__slots__))
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What the bridge listens to."""
+        return self.capture, self.set, self.restart
+
+    @property
+    def retained(self) -> tuple[str, ...]:
+        """What stays with the broker, and is cleared when the camera leaves the configuration."""
+        return self.state, self.settings, self.availability, self.image
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeTopics:
+    """The topics of the bridge itself."""
+
+    state: str
+    info: str
+    health: str
+
+    @classmethod
+    def of(cls, base: str) -> "BridgeTopics":
+        """All topics of the bridge below the base topic."""
+        return cls(*(f"{base}/{BRIDGE}/{name}" for name in cls.__slots__))
+
+
+def group_capture(base: str, group: str) -> str:
+    """Where a command for every member of ``group``, or of ``all``, is published."""
+    return f"{base}/{group}/capture"
+
+
+def response_topic_fault(topic: str, commands: frozenset[str]) -> str | None:
+    """Why an MQTT 5 response topic may not be answered, or ``None``. It is whatever a client sent.
+
+    ``commands`` are the topics that we listen to: an answer there would be taken for a command.
+    """
+    if not topic or "\0" in topic:
+        return "it is empty or has a NUL"
+    if "+" in topic or "#" in topic:
+        return "it has a wildcard"
+    if topic.startswith("$"):
+        return "it begins with $"
+    if topic in commands:
+        return "it is one of the bridge's own command topics"
+    return None
