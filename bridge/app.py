@@ -9,14 +9,13 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from bridge.config import CameraConfig, Config, MqttConfig, StorageConfig
 from bridge.storage import Storage
 
-from bridge import command, config, topics
+from bridge import __version__, command, config, topics
 from bridge.camera import Camera, target_with_path
 from bridge.capture import Request, Trigger, to_json
 from bridge.errors import BadRequest, BridgeError, ConfigError, StorageFailed
@@ -30,8 +29,6 @@ from bridge.wire import Target
 from bridge.worker import Worker
 
 _LOGGER = logging.getLogger(__name__)
-
-VERSION = version("esp32cam2mqtt")
 
 _GRACE = 2.0  # seconds for captures to end when the bridge stops; with what follows, under 5
 _FAREWELL = 1.5  # seconds for what is still to be published then
@@ -83,7 +80,7 @@ class App:
         loop.add_signal_handler(signal.SIGTERM, self._signalled)
         loop.add_signal_handler(signal.SIGINT, self._signalled)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
-        _LOGGER.info("esp32cam2mqtt %s: %s", VERSION, _count(self._config.cameras, "camera"))
+        _LOGGER.info("esp32cam2mqtt %s: %s", __version__, _count(self._config.cameras, "camera"))
         await self._open_storage(self._config.storage)
         for name, camera in self._config.cameras.items():
             self._add(name, camera)
@@ -277,7 +274,7 @@ class App:
     def _info(self) -> dict[str, Any]:
         storage = self._config.storage
         return {
-            "version": VERSION,
+            "version": __version__,
             "cameras": {
                 name: {"name": camera.name, "area": camera.area}
                 for name, camera in self._config.cameras.items()
@@ -288,10 +285,10 @@ class App:
 
     async def _report_health(self) -> None:
         while True:
-            self._put(self._topics.health, to_json(self._health()))
+            self._put(self._topics.health, to_json(await self._health()))
             await asyncio.sleep(_HEALTH_EVERY)
 
-    def _health(self) -> dict[str, Any]:
+    async def _health(self) -> dict[str, Any]:
         workers = self._workers.values()
         return {
             "uptime": round(time.monotonic() - self._started),
@@ -304,7 +301,7 @@ class App:
             "outbox_bytes": self._outbox.bytes,
             "images_dropped": self._outbox.dropped,
             "memory": _memory(),
-            "storage": None if self._storage is None else self._storage.health(),
+            "storage": None if self._storage is None else await self._storage.health(),
         }
 
     def _put(self, topic: str, payload: bytes, content_type: str = "application/json") -> None:

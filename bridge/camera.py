@@ -300,6 +300,8 @@ class Camera:
         """
         if self._inbox:
             return self._inbox.popleft()
+        if self._wire is None or not self._wire.open:  # it broke right behind the last message
+            raise self._failure or CameraFailed("the connection was lost")
         loop = asyncio.get_running_loop()
         waiter = self._waiter = loop.create_future()
         received = 0 if self._wire is None else self._wire.received

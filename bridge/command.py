@@ -77,6 +77,9 @@ class _Restart(_Model):
     id: str | None = None
 
 
+CAPTURE_KEYS = list(_Capture.model_fields)
+SET_KEYS = [key for key in _Set.model_fields if key != "id"]
+
 _EXPECTED = {
     "id": "1 to 128 characters, none of them a control character",
     "reply": "'image', 'path' or 'result'",

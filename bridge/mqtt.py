@@ -349,6 +349,9 @@ class _Connection:
         except TimeoutError:
             self._abandoned = True
             return "no answer", None
+        except asyncio.CancelledError:
+            self._abandoned = True
+            raise
         except (OSError, ValueError) as exc:  # ValueError: a name that can't be one
             return _why(exc), None
         tick = None

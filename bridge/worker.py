@@ -160,7 +160,7 @@ class Worker:
         return {
             **board,
             **self._board_settings,
-            "interval": self._interval,
+            "interval": int(self._interval) if self._interval % 1 == 0 else self._interval,
             "save": self._save and self._storage is not None,
         }
 
