@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from bridge import protocol
 from bridge.capture import Options
 from bridge.errors import (
+    BadImage,
     BridgeError,
     CameraFailed,
     CaptureTimeout,
@@ -31,6 +32,7 @@ _LOGGER = logging.getLogger(__name__)
 
 _HELLO_WAIT = 0.5  # the contract's: how long a board may take to introduce itself
 _HELLO_WAIT_V1 = 5.0  # where it is known that one comes
+_LOOKS = 4  # at what has arrived, in the time for which a board may be silent
 _TALK = 5.0  # for status, settings and the like, which no command limits
 
 
@@ -46,10 +48,17 @@ class BoardFailure(Exception):
 class Where(Protocol):
     """The part of a camera's configuration that says how to reach and ask its board."""
 
-    url: str
-    protocol: str
-    discard: int
-    max_image: int
+    @property
+    def protocol(self) -> str:
+        """``auto``, ``legacy`` or ``v1``."""
+
+    @property
+    def discard(self) -> int:
+        """How many pictures to take and drop before the one that counts."""
+
+    @property
+    def max_image(self) -> int:
+        """Bytes of a picture at most."""
 
 
 class Camera:
@@ -148,7 +157,7 @@ class Camera:
                 raise Unreachable("the board did not introduce itself as a v1 board") from None
             self._hello_expected = False
             return
-        except CameraFailed as exc:
+        except (CameraFailed, BadImage) as exc:
             raise Unreachable(str(exc)) from exc
         finally:
             self._asked = False
@@ -166,7 +175,7 @@ class Camera:
             raise Unauthorized(f"{exc.error}; is the key right?") from exc
         except CaptureTimeout as exc:
             raise Unreachable("the board did not answer our key") from exc
-        except CameraFailed as exc:
+        except (CameraFailed, BadImage) as exc:
             raise Unauthorized("the board hung up on our key; is it right?") from exc
         if not isinstance(answer, protocol.Ok):
             raise Unauthorized("the board did not accept our key")
@@ -286,7 +295,10 @@ class Camera:
         """The connection, with nothing on it that came before the question."""
         wire = self._wire
         if wire is not None and wire.open:
-            wire.read()
+            wire.drain()
+            if wire.open and wire.amid:  # its rest would come as if it were the answer
+                wire.abort()
+                self._broke(CameraFailed("the board is sending an image that nobody asked for"))
         if wire is None or not wire.open:
             raise Unreachable(str(self._failure or "not connected"))
         return wire
@@ -304,22 +316,30 @@ class Camera:
             raise self._failure or CameraFailed("the connection was lost")
         loop = asyncio.get_running_loop()
         waiter = self._waiter = loop.create_future()
-        received = 0 if self._wire is None else self._wire.received
+        received = self._wire.received
         timer: asyncio.TimerHandle
 
         def look() -> None:
-            nonlocal timer, received
+            nonlocal timer, received, silent_until
+            now = time.monotonic()
             if (wire := self._wire) is not None and wire.open:
                 wire.read()  # with a low-water mark set, some may have arrived quietly
-                wait = min(patience, deadline - time.monotonic())
-                if wire.open and wire.received > received and wait > 0:
+                if wire.received > received:
                     received = wire.received
-                    timer = loop.call_later(wait, look)
-                    return
-            if not waiter.done():
+                    silent_until = max(silent_until, now + patience)
+            if waiter.done():
+                return
+            if now < min(deadline, silent_until):
+                timer = loop.call_at(next_look(now), look)
+            else:
                 waiter.set_exception(CaptureTimeout("the board did not answer in time"))
 
-        timer = loop.call_at(min(deadline, silent_until), look)
+        def next_look(now: float) -> float:
+            """More than once a patience: a board that stops half-way leaves time to ask again."""
+            end = min(deadline, silent_until)
+            return min(end, now + patience / _LOOKS) if patience else end
+
+        timer = loop.call_at(next_look(time.monotonic()), look)
         try:
             await waiter
         finally:

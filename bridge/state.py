@@ -25,11 +25,10 @@ class CameraState:
 
     def captured(self, request: Request, outcome: Outcome) -> None:
         """A picture was taken: what failed before is over."""
-        assert outcome.captured_at is not None
         assert outcome.image is not None
         self.captures += 1
         self._last = {
-            "captured_at": timestamp(outcome.captured_at),
+            "captured_at": outcome.captured_at,
             "id": request.id,
             "trigger": request.trigger,
             "duration": round(max(outcome.finished - request.received, 0.0), 4),
@@ -48,8 +47,10 @@ class CameraState:
     def document(self) -> dict[str, Any]:
         """All of it. What only a v1 board tells is ``null`` for others."""
         hello, status = self.hello, self.status
+        captured_at = self._last["captured_at"]
         return {
             **self._last,
+            "captured_at": None if captured_at is None else timestamp(captured_at),
             **self._error,
             "captures": self.captures,
             "failures": self.failures,

@@ -10,6 +10,7 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import select
 import socket
 import ssl
 import time
@@ -250,6 +251,8 @@ class Wire:
         self._connection.frame_buffer = self._frames
         self._connection.cont_frame = _Parts(max_image)
         self._control_frames = 0
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
         self.open = True
         self._loop.add_reader(self._fd, self.read)
         if rest:
@@ -297,6 +300,19 @@ class Wire:
         except websocket.WebSocketException as exc:
             self._break(CameraFailed(f"the board does not keep to WebSocket: {_why(exc)}"))
 
+    def drain(self) -> None:
+        """Take all that has arrived and the loop has not come to yet; mostly there is nothing."""
+        while self.open and (self._frames.ahead or self._poll.poll(0)):
+            received = self.received
+            self.read()
+            if self.received == received:
+                return
+
+    @property
+    def amid(self) -> bool:
+        """Whether a binary message has begun and has not ended."""
+        return self._connection.cont_frame.cont_data is not None or self._frames.amid
+
     def abort(self) -> None:
         """Drop the connection: whatever is still on its way on it is of no use."""
         if self.open:
@@ -336,6 +352,13 @@ class _Frames(websocket.frame_buffer):
     def ahead(self) -> bool:
         """Whether there may be more than the socket would announce."""
         return self._secure or bool(self._ahead)
+
+    @property
+    def amid(self) -> bool:
+        """Whether a frame of an image has begun and has not ended."""
+        if self.header is not None:
+            return self.header[4] in (BINARY, ABNF.OPCODE_CONT)
+        return bool(self._ahead) and self._ahead[0] & 0x0F in (BINARY, ABNF.OPCODE_CONT)
 
     def recv_length(self) -> None:
         """Refuse too large a frame before memory is taken for it."""

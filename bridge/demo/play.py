@@ -38,7 +38,7 @@ async def _demo(options: argparse.Namespace, say: "_Say") -> int:
         board = VirtualBoard(port=options.port or 0, name=_CAMERA)
         await board.start()
         try:
-            configuration = config.parse(
+            configuration = config.Config.model_validate(
                 {
                     "mqtt": {"host": there.host, "port": there.port},
                     "storage": {"path": str(Path("captures").absolute())},

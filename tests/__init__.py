@@ -1,0 +1,1 @@
+"""The tests, and the equipment they run against (`fakes`)."""

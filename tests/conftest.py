@@ -1,0 +1,198 @@
+"""The equipment of every test: brokers, boards, clients, and the bridge between them."""
+
+import secrets
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any, Protocol, cast
+
+import pytest
+
+from tests.fakes.board import FakeBoard
+from tests.fakes.bridge import Bridge
+from tests.fakes.broker import Broker
+from tests.fakes.certificates import Certificates, make_certificates
+from tests.fakes.client import Client, Version
+from tests.fakes.process import Process
+
+_PROCESSES = pytest.StashKey[list[Process]]()
+
+
+class StartBridge(Protocol):
+    """What the fixture `bridge` is."""
+
+    def __call__(
+        self,
+        cameras: Mapping[str, FakeBoard | Mapping[str, Any]] | None = None,
+        *,
+        on: Broker | None = None,
+        start: bool = True,
+        clean: bool = True,
+        arguments: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+        **sections: Mapping[str, Any],
+    ) -> Bridge: ...
+
+
+@pytest.fixture(params=["5", "3.1.1"])
+def mqtt_version(request: pytest.FixtureRequest) -> Version:
+    """Each version of MQTT: a test that has this runs twice."""
+    return cast("Version", request.param)
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """The mosquitto that all tests share; `base_topic` keeps them apart."""
+    with Broker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def base_topic() -> str:
+    """A base topic that is this test's alone."""
+    return f"esp32cam-{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Good certificates and bad ones."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def own_broker(request: pytest.FixtureRequest) -> Iterator[Callable[..., Broker]]:
+    """``own_broker(**options)``: a mosquitto of this test's own, to configure and to kill."""
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> Broker:
+            broker = stack.enter_context(Broker(**options))
+            _show_on_failure(request, broker)
+            return broker
+
+        yield start
+
+
+@pytest.fixture
+def board() -> Iterator[Callable[..., FakeBoard]]:
+    """``board(name, **options)``: a board that listens."""
+    with ExitStack() as stack:
+        yield lambda *args, **options: stack.enter_context(FakeBoard(*args, **options))
+
+
+@pytest.fixture
+def client(broker: Broker, base_topic: str) -> Iterator[Callable[..., Client]]:
+    """``client(**options)``: a client of the shared broker that hears all of this test's messages.
+
+    ``client(on=own)`` is one of that broker, and hears everything there.
+    """
+    with ExitStack() as stack:
+
+        def start(*, on: Broker = broker, **options: Any) -> Client:
+            ours = [f"{base_topic}/#", f"{_prefix(base_topic)}/#"] if on is broker else ["#"]
+            return stack.enter_context(on.client(**{"subscribe": ours, **options}))
+
+        yield start
+
+
+@pytest.fixture
+def bridge(
+    request: pytest.FixtureRequest,
+    broker: Broker,
+    base_topic: str,
+    client: Callable[..., Client],
+) -> Iterator[StartBridge]:
+    """``bridge({"door": board}, capture={…}, mqtt={…})``: the bridge as a process, and ready.
+
+    A camera is a board or its section of config.yaml; other sections are laid over the usual ones.
+    ``start=False`` leaves starting to the test. At its end the bridge must stop as it should, and
+    must not have been surprised by anything, unless ``clean=False``.
+    """
+    bridges: list[tuple[Bridge, bool]] = []
+
+    def start_bridge(
+        cameras: Mapping[str, FakeBoard | Mapping[str, Any]] | None = None,
+        *,
+        on: Broker | None = None,
+        start: bool = True,
+        clean: bool = True,
+        arguments: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+        **sections: Mapping[str, Any],
+    ) -> Bridge:
+        on = on or broker
+        watcher = client(on=on, subscribe=[f"{base_topic}/bridge/state"])
+        bridge = Bridge(
+            configuration(base_topic, on, cameras or {}, sections),
+            watcher,
+            base_topic=base_topic,
+            arguments=arguments,
+            environment=environment,
+        )
+        bridges.append((bridge, clean))
+        stack.callback(bridge.close)
+        _show_on_failure(request, bridge)
+        if start:
+            bridge.start()
+        return bridge
+
+    with ExitStack() as stack:
+        yield start_bridge
+        for bridge, clean in bridges:
+            if bridge.alive:
+                code = bridge.stop()
+                assert code == 0 or not clean, f"the bridge ended with {code}:\n{bridge.log}"
+            assert not clean or not _surprises(bridge), f"look at the log:\n{bridge.log}"
+
+
+def configuration(
+    base_topic: str,
+    broker: Broker,
+    cameras: Mapping[str, FakeBoard | Mapping[str, Any]],
+    sections: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """A config.yaml for these cameras, with ``sections`` laid over the usual ones."""
+    mqtt: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": broker.port,
+        "base_topic": base_topic,
+        "client_id": base_topic,
+    }
+    if broker.users:
+        mqtt["username"], mqtt["password"] = next(iter(broker.users.items()))
+    usual: dict[str, dict[str, Any]] = {
+        "mqtt": mqtt,
+        "homeassistant": {"discovery_prefix": _prefix(base_topic)},
+        "storage": {"path": "captures", "keep": {"free": None}},  # a full disk is not our subject
+        "log": {"level": "debug"},
+    }
+    config = {
+        name: {**usual.get(name, {}), **sections.get(name, {})} for name in {**usual, **sections}
+    }
+    config["cameras"] = {
+        name: {"url": camera.url} if isinstance(camera, FakeBoard) else dict(camera)
+        for name, camera in cameras.items()
+    }
+    return config
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the processes of a failed test wrote."""
+    report = yield
+    if report.failed:
+        for process in item.stash.get(_PROCESSES, []):
+            report.sections.append((f"log of {process.name}", process.log))
+    return report
+
+
+def _show_on_failure(request: pytest.FixtureRequest, process: Process) -> None:
+    request.node.stash.setdefault(_PROCESSES, []).append(process)
+
+
+def _surprises(bridge: Bridge) -> list[str]:
+    return [line for line in bridge.lines if "Traceback (most" in line or "ResourceWarning" in line]
+
+
+def _prefix(base_topic: str) -> str:
+    return base_topic.replace("esp32cam", "homeassistant")

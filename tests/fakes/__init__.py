@@ -1,0 +1,1 @@
+"""Boards, brokers and bridges to test against: each speaks the real protocol."""
