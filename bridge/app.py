@@ -12,17 +12,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bridge.config import CameraConfig, Config, MqttConfig, StorageConfig
-from bridge.storage import Storage
-
 from bridge import __version__, command, config, topics
 from bridge.camera import Camera, target_with_path
 from bridge.capture import Request, Trigger, to_json
+from bridge.config import CameraConfig, Config, MqttConfig, StorageConfig
 from bridge.errors import BadRequest, BridgeError, ConfigError, StorageFailed
 from bridge.jpeg import Jpeg
 from bridge.mqtt import Broker, Message, Mqtt
 from bridge.outbox import Outbox, Publication
 from bridge.publisher import CameraPublisher
+from bridge.storage import Storage
 from bridge.threads import Pool
 from bridge.topics import BridgeTopics, CameraTopics
 from bridge.wire import Target

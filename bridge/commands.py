@@ -12,12 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bridge.config import CameraConfig, Config
-
 from bridge import command, config, logs
 from bridge.app import broker, make_camera, new_id
 from bridge.attempt import take
 from bridge.capture import DEFAULT_OPTIONS, Options, Outcome, Request, result, to_json
+from bridge.config import CameraConfig, Config
 from bridge.errors import BadRequest, BridgeError, ConfigError, StorageFailed
 from bridge.mqtt import Mqtt
 from bridge.outbox import Outbox

@@ -162,7 +162,7 @@ class KeepConfig(_Section):
     """How long pictures are kept. The oldest go first."""
 
     days: Annotated[int, notation.whole(1, 36_500)] | None = _key(
-        None, "older ones are deleted; null: no limit"
+        None, "how many days they are kept; null: no limit"
     )
     count: Annotated[int, notation.whole(1, 1_000_000_000)] | None = _key(
         None, "how many of each camera are kept; null: no limit"
@@ -345,7 +345,10 @@ class Config(_Section):
     storage: StorageConfig = _key({}, "where pictures are kept")
     capture: CaptureConfig = _key({}, "defaults of all cameras")
     cameras: dict[_CameraName, CameraConfig] = _key(
-        ..., "**must**; each under a name of its own: `a-z`, `0-9`, `_`, `-`", min_length=1
+        ...,
+        "**must**; each under a name of its own: `a-z`, `0-9`, `_`, `-`",
+        min_length=1,
+        json_schema_extra={"additionalProperties": False},
     )
     groups: Annotated[dict[str, list[str]], Kind(checks.groups, _GROUPS)] = _key(
         {}, "cameras that are asked together: `outside: [front_door, garden]`"

@@ -202,6 +202,7 @@ def test_a_burst_has_a_result_for_each_picture_and_lets_others_between(
 ) -> None:
     door = board()
     bridge({"door": old(door)})
+    talk.wait("availability")
     talk.ask({"id": "burst", "count": 3, "every": 0.4})
     door.wait_for_asked(1)
     talk.ask({"id": "other", "save": False})

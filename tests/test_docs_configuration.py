@@ -19,7 +19,9 @@ DOC = ROOT / "docs" / "configuration.md"
 SCHEMA = ROOT / "docs" / "config.schema.json"
 
 _TABLE = re.compile(r"(?s)<!-- options: (\S+) -->\n(.*?)<!-- end -->")
-_WRONG = re.compile(r"(?s)<!-- a wrong file -->\n```yaml\n(.*?)```\n\n```text\n(.*?)```\n<!-- end -->")
+_WRONG = re.compile(
+    r"(?s)<!-- a wrong file -->\n```yaml\n(.*?)```\n\n```text\n(.*?)```\n<!-- end -->"
+)
 _BLOCK = re.compile(r"(?s)```yaml\n(.*?)```")
 
 

@@ -392,7 +392,7 @@ def test_an_image_at_which_the_broker_breaks_off_makes_its_result_an_error() -> 
 @pytest.mark.parametrize("saved", [True, False])
 def test_an_image_that_made_room_is_lost_only_if_it_is_not_saved(saved: bool) -> None:
     bench = Bench(max_bytes=1000)
-    bench.capture(bench.request("a"), outcome=picture(saved=saved))
+    bench.capture(bench.request("a"), outcome=picture(saved=saved, image=bytes(200)))
     bench.publisher.image(picture(image=bytes(1000 - bench.outbox.bytes + 1)))
     sent = bench.sent()
     (result,) = results(sent)

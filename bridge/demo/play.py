@@ -34,19 +34,25 @@ def demo(options: argparse.Namespace) -> int:
 
 
 async def _demo(options: argparse.Namespace, say: "_Say") -> int:
+    say.line("esp32cam2mqtt demo: a broker, a board and the bridge, all on this computer")
+    say.line()
     with DemoBroker() as there:
+        say.line(f"  broker  {there.kind} on {there.host}:{there.port}")
         board = VirtualBoard(port=options.port or 0, name=_CAMERA)
         await board.start()
         try:
+            say.line(f"  board   {board.url}, virtual; its scene moves with the clock")
             configuration = config.Config.model_validate(
                 {
                     "mqtt": {"host": there.host, "port": there.port},
-                    "storage": {"path": str(Path("captures").absolute())},
-                    "cameras": {_CAMERA: {"url": board.url, "name": "Porch"}},
+                    "storage": {"path": _FOLDER.absolute()},
+                    "cameras": {_CAMERA: {"url": board.url}},
                 }
             )
+            say.line(f"  bridge  camera {_CAMERA!r}, pictures in {configuration.storage.path}")
+            say.line()
             app = App(None, configuration)
-            asking = asyncio.create_task(_play(app, configuration, board, there, options, say))
+            asking = asyncio.create_task(_play(app, configuration, there, options, say))
             code = await app.run()
             asking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -59,17 +65,10 @@ async def _demo(options: argparse.Namespace, say: "_Say") -> int:
 async def _play(
     app: App,
     configuration: config.Config,
-    board: VirtualBoard,
     there: DemoBroker,
     options: argparse.Namespace,
     say: "_Say",
 ) -> None:
-    say.line("esp32cam2mqtt demo: a broker, a board and the bridge, all on this computer")
-    say.line()
-    say.line(f"  broker  {there.kind} on {there.host}:{there.port}")
-    say.line(f"  board   {board.url}, virtual, its scene moves with the clock")
-    say.line(f"  bridge  camera {_CAMERA!r}, pictures in {configuration.storage.path}")
-    say.line()
     try:
         result = await _first_picture(configuration)
     except BridgeError as exc:

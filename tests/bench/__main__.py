@@ -218,7 +218,7 @@ def measure(bench: Bench, cell: Cell, *, rounds: int, seconds: float) -> dict[st
         *samples, cameras=cell.cameras, size=cell.kilobytes * 1000, options=cell.boards
     ) as sides:
         for side in sides:
-            side.round(cell, min(seconds, 0.5))
+            side.round(cell, min(seconds / 2, 0.5))
         for _ in range(rounds):
             for side in sides:
                 samples[side.name].append(side.round(cell, seconds))
@@ -293,7 +293,7 @@ def measure_import() -> dict[str, float] | None:
 def measure_idle(bench: Bench, *, seconds: float, cameras: int = 1000) -> dict[str, float]:
     """A thousand cameras that have each given one image, and then nothing to do."""
     with bench.sides("bridge", cameras=cameras, size=20_000) as (side,):
-        time.sleep(2)
+        time.sleep(1)
         before = cpu_seconds(side.process.pid)
         time.sleep(seconds)
         used = cpu_seconds(side.process.pid) - before
@@ -437,7 +437,7 @@ def main() -> int:
     options.rest = options.cells is None
     options.cells = [names[name] for name in wanted]
     options.rounds = options.rounds or (1 if options.quick else 4)
-    options.seconds = options.seconds or (0.6 if options.quick else 2.0)
+    options.seconds = options.seconds or (0.5 if options.quick else 2.0)
 
     def say(text: str) -> None:
         print(text, file=sys.stderr if options.json else sys.stdout, flush=True)

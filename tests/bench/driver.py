@@ -97,7 +97,7 @@ class Driver:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=_LATE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 21)
-        # a blocking socket that gives up after a while: Python's own time-out polls before each read
+        # the kernel's time-out: with Python's own, each read would poll first
         self._socket.settimeout(None)
         patience = struct.pack("ll", 0, int(_PATIENCE * 1e6))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)

@@ -45,9 +45,10 @@ class PackedProperties(Properties):
     packed: bytes | None
 
     def __init__(self, content_type: str) -> None:
-        super().__init__(PacketTypes.PUBLISH)
+        super().__init__(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         self.ContentType = content_type
-        object.__setattr__(self, "packed", super().pack())
+        packed = super().pack()  # type: ignore[no-untyped-call]
+        object.__setattr__(self, "packed", packed)
 
     def pack(self) -> bytes:
         """Give back what was packed at the beginning."""
@@ -146,7 +147,9 @@ class Camera:
         self._connection = socket.create_connection((where.hostname, where.port or 80), timeout=5)
         self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._websocket = WebSocket(skip_utf8_validation=True)
-        self._websocket.connect(url, socket=self._connection, redirect_limit=0)
+        self._websocket.connect(  # type: ignore[no-untyped-call]
+            url, socket=self._connection, redirect_limit=0
+        )
         self._connection.setblocking(False)
         self._frames = Frames(self._connection)
         asyncio.get_running_loop().add_reader(self._connection, self._readable)
@@ -228,17 +231,13 @@ class Floor:
             self._cameras[topic] = Camera(name, url, self._base, self._client)
         client = self._client
         client.on_socket_open = self._opened
-        client.on_socket_close = lambda _client, _data, sock: self._loop.remove_reader(sock)
-        client.on_socket_register_write = lambda _client, _data, sock: self._loop.add_writer(
-            sock, client.loop_write
-        )
-        client.on_socket_unregister_write = lambda _client, _data, sock: self._loop.remove_writer(
-            sock
-        )
+        client.on_socket_close = self._closed
+        client.on_socket_register_write = self._wants_to_write
+        client.on_socket_unregister_write = self._has_written
         client.on_connect = self._connected
         client.on_message = self._message
         client.will_set(f"{self._base}/bridge/state", "offline", qos=1, retain=True)
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = 60
         properties.ReceiveMaximum = 1000
         client.connect(
@@ -250,6 +249,15 @@ class Floor:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         self._loop.add_reader(sock, partial(self._readable, client, sock))
+
+    def _closed(self, _client: Client, _data: Any, sock: Any) -> None:
+        self._loop.remove_reader(sock)
+
+    def _wants_to_write(self, client: Client, _data: Any, sock: Any) -> None:
+        self._loop.add_writer(sock, client.loop_write)
+
+    def _has_written(self, _client: Client, _data: Any, sock: Any) -> None:
+        self._loop.remove_writer(sock)
 
     def _readable(self, client: Client, sock: socket.socket) -> None:
         client.loop_read()
