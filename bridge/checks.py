@@ -69,9 +69,9 @@ def _no_url(line: str, hint: str = "") -> WrongError:
         hint = "boards speak WebSocket: ws:// in place of http://"
     elif "#" in line:
         hint = "without a #fragment"
-    elif "://" not in line and _is_host(line.partition(":")[0]):
-        hint = f"did you mean ws://{line:.60}?"
     masked = re.sub(r"^([A-Za-z]+://)?.*@", r"\1…@", line)  # there may be a password in front
+    if masked == line and "://" not in line and _is_host(line.partition(":")[0]):
+        hint = f"did you mean ws://{line:.60}?"
     return WrongError(A_URL, hint=hint, got=masked)
 
 

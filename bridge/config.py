@@ -455,8 +455,9 @@ def hints(config: Config) -> list[str]:
         if "path" in camera.publish and config.storage.path is None:
             found.append(f"cameras.{key}.publish: there is no path, as storage.path is null")
     for where, tls in blocks:
-        if tls and tls.insecure and (tls.ca_file or getattr(tls, "fingerprint", None)):
-            found.append(f"{where}: with insecure, nothing is checked, whatever the other keys say")
+        if tls and tls.ca_file and (tls.insecure or getattr(tls, "fingerprint", None)):
+            why = "insecure" if tls.insecure else "fingerprint"
+            found.append(f"{where}.ca_file isn't looked at, because of {why}")
     return found
 
 

@@ -38,11 +38,13 @@ _SESSION_EXPIRY = 60  # seconds for which the broker keeps commands for us; the 
 _RECEIVE_MAXIMUM = (
     1000  # commands in the works; the default, 20 with Mosquitto, is one dead camera's
 )
-_MAX_PACKET = 2 * 1024 * 1024  # of what is sent to us: no command is so large
+_MAX_PACKET_IN = 2 * 1024 * 1024  # of what is sent to us: no command is so large
 _FILTERS = 200  # topics in one SUBSCRIBE
 _SEND_BUFFER = 512 * 1024  # an image in one piece: of the rest, paho makes a copy
 _READ_AHEAD = 16 * 1024
-_MAX_PAYLOAD = 268_435_455  # MQTT's own limit for a packet
+_MAX_PACKET_OUT = 268_435_455  # MQTT's own limit
+_FIXED = 1 + 4 + 2 + 2  # bytes of a PUBLISH packet beside topic, properties and payload
+_MUCH = 70_000  # more than a topic and the properties can have
 _TAKEN_OVER = 0x8E
 _UNSUPPORTED_VERSION = 0x84
 
@@ -266,12 +268,8 @@ class Mqtt:
         if connection is None or connection.reading:
             return
         while (publication := self._outbox.next()) is not None:
-            size = len(publication.payload)
-            if publication.kind == "image" and size > connection.max_payload:
-                self._outbox.drop(
-                    publication,
-                    TooLarge(f"{size} bytes; the broker takes {connection.max_payload}"),
-                )
+            if publication.kind == "image" and (fault := connection.too_large(publication)):
+                self._outbox.drop(publication, TooLarge(fault))
                 continue
             mid = connection.publish(publication, self._inbox.mark())
             self._outbox.sent(mid, publication)
@@ -289,7 +287,7 @@ class _Packed(Properties):
 
 
 class _Buffered:
-    """A socket that reads ahead: paho asks for each packet in three pieces, and that is three calls.
+    """A socket that reads ahead: paho asks for each packet in three pieces.
 
     It is what paho calls a SocketLike.
     """
@@ -326,15 +324,29 @@ class _Buffered:
 
 
 class _Client(paho.Client):
-    """paho, with two short cuts; together they save a quarter of what a capture costs.
+    """paho, with two short cuts, which together save a quarter of what a capture costs.
 
-    Both override what paho does not document, hence the bound on its version in pyproject.toml.
+    All override what paho does not document, hence the bound on its version in pyproject.toml.
     """
 
     acknowledged: Callable[[int], None]
 
     def _create_socket(self) -> Any:
         return _Buffered(super()._create_socket())
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        """As paho does it, but nothing stays open where the handshake fails."""
+        assert self._ssl_context is not None
+        secured = self._ssl_context.wrap_socket(
+            tcp_sock, server_hostname=self._host, do_handshake_on_connect=False
+        )
+        try:
+            secured.settimeout(self._connect_timeout)
+            secured.do_handshake()
+        except BaseException:
+            secured.close()
+            raise
+        return secured
 
     def _handle_pubackcomp(self, cmd: Any) -> Any:
         """Take a plain PUBACK without building a reason code and a list of no properties."""
@@ -370,7 +382,7 @@ class _Connection:
         self.reached = False
         self.established = False
         self.reading = False
-        self.max_payload = broker.max_payload or _MAX_PAYLOAD
+        self._max_packet = _MAX_PACKET_OUT
         self._client = self._make(broker, will_topic)
 
     def _make(self, broker: Broker, will_topic: str | None) -> _Client:
@@ -449,7 +461,7 @@ class _Connection:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = _SESSION_EXPIRY
             properties.ReceiveMaximum = _RECEIVE_MAXIMUM
-            properties.MaximumPacketSize = _MAX_PACKET
+            properties.MaximumPacketSize = _MAX_PACKET_IN
             options = {"clean_start": False, "properties": properties}
         self._client.connect_async(broker.host, broker.port, broker.keepalive, **options)
         self._client.reconnect()
@@ -490,6 +502,20 @@ class _Connection:
                 self._loop.add_writer(self._sock.fileno(), self.flush)
             else:
                 self._loop.remove_writer(self._sock.fileno())
+
+    def too_large(self, publication: Publication) -> str | None:
+        """Why the broker would not take it, if it is too large; brokers cut the connection then."""
+        size = len(publication.payload)
+        if self._broker.max_payload is not None and size > self._broker.max_payload:
+            return f"{size} bytes; mqtt.max_payload is {self._broker.max_payload}"
+        if size + _MUCH <= self._max_packet:
+            return None
+        size += _FIXED + len(publication.topic.encode())
+        if self.v5:
+            size += len(self._describe(publication).pack())  # type: ignore[no-untyped-call]
+        if size <= self._max_packet:
+            return None
+        return f"a packet of {size} bytes; the broker takes {self._max_packet}"
 
     def publish(self, publication: Publication, mark: int) -> int:
         """Give one to paho: its message id. ``flush`` sends it."""
@@ -553,7 +579,7 @@ class _Connection:
             return
         limit = getattr(properties, "MaximumPacketSize", None)
         if limit is not None:
-            self.max_payload = min(self.max_payload, max(limit - _HEADERS, 0))
+            self._max_packet = limit
         window = getattr(properties, "ReceiveMaximum", 65_535)
         self.established = True
         self._welcomed.set_result(None)
@@ -597,9 +623,6 @@ class _Connection:
         if sock is not None:
             self._on_socket_close(None, None, sock)
             sock.close()
-
-
-_HEADERS = 1024  # bytes of an image's packet beside the payload: topic and properties
 
 
 def _context(tls: Tls) -> ssl.SSLContext:

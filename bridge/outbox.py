@@ -149,6 +149,7 @@ class Outbox:
         publication.waiting = False
         self.dropped += 1
         self.bytes -= len(publication.payload)
+        publication.payload = b""
         if publication.on_dropped is not None:
             publication.on_dropped(reason)
 

@@ -5,6 +5,7 @@ its exit, so a name server or a network disk that never answers would keep the b
 """
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -48,10 +49,8 @@ class Pool:
                     result = function(*args, **kwargs)
             except BaseException as exc:
                 error = exc
-            try:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(finish, result, error)
-            except RuntimeError:
-                pass  # the loop is closed: nobody waits any more
 
         self._busy += 1
         self._jobs.put(job)

@@ -224,7 +224,7 @@ class Worker:
                         await self._sleep(self._connect_at)
                     else:
                         await self._connect()
-                elif self._status_at is not None and now >= self._status_at:
+                elif self._is_status_due(now):
                     await self._pull()
                 else:
                     await self._sleep(None)
@@ -235,6 +235,9 @@ class Worker:
             self._camera.close()
             if self._clear:
                 self._publisher.clear()
+
+    def _is_status_due(self, now: float) -> bool:
+        return self._camera.connected and self._status_at is not None and now >= self._status_at
 
     async def _sleep(self, until: float | None) -> None:
         """Wait to be woken, at most until something is due."""
@@ -283,9 +286,9 @@ class Worker:
                 await self._store(job, outcome)
         finally:
             answer.results(job)
-        self._note(job, outcome)
-        if job.index < job.options.count:
-            self._go_on(job)
+            self._note(job, outcome)
+            if job.index < job.options.count:
+                self._go_on(job)
         if not self._config.keep_open and not self.queue:
             self._camera.close()
 

@@ -104,14 +104,16 @@ class Document:
         loader = _Loader(text)
         try:
             self.data = _Composer(self, loader.get_event, self._lines, scalar).document()
-        except yaml.MarkedYAMLError as exc:  # from None: its text quotes the file, secrets and all
-            raise self._unusable(*_in_words(exc)) from None
+            return
+        except yaml.MarkedYAMLError as exc:
+            refusal = self._unusable(*_in_words(exc))
         except _RefusedError as exc:
-            raise self._unusable(exc.line, str(exc)) from exc
+            refusal = self._unusable(exc.line, str(exc))
         except yaml.YAMLError:
-            raise self._unusable(0, "this is not YAML") from None
+            refusal = self._unusable(0, "this is not YAML")
         finally:
             loader.dispose()
+        raise refusal  # out here, because PyYAML's exception quotes the file, secrets and all
 
     def _unusable(self, line: int, text: str) -> ConfigError:
         return ConfigError([f"{self.name}:{line}: {text}" if line else f"{self.name}: {text}"])

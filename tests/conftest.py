@@ -87,7 +87,7 @@ def client(broker: Broker, base_topic: str) -> Iterator[Callable[..., Client]]:
     with ExitStack() as stack:
 
         def start(*, on: Broker = broker, **options: Any) -> Client:
-            ours = [f"{base_topic}/#", f"{_prefix(base_topic)}/#"] if on is broker else ["#"]
+            ours = [f"{base_topic}/#"] if on is broker else ["#"]
             return stack.enter_context(on.client(**{"subscribe": ours, **options}))
 
         yield start
@@ -160,7 +160,6 @@ def configuration(
         mqtt["username"], mqtt["password"] = next(iter(broker.users.items()))
     usual: dict[str, dict[str, Any]] = {
         "mqtt": mqtt,
-        "homeassistant": {"discovery_prefix": _prefix(base_topic)},
         "storage": {"path": "captures", "keep": {"free": None}},  # a full disk is not our subject
         "log": {"level": "debug"},
     }
@@ -192,7 +191,3 @@ def _show_on_failure(request: pytest.FixtureRequest, process: Process) -> None:
 
 def _surprises(bridge: Bridge) -> list[str]:
     return [line for line in bridge.lines if "Traceback (most" in line or "ResourceWarning" in line]
-
-
-def _prefix(base_topic: str) -> str:
-    return base_topic.replace("esp32cam", "homeassistant")

@@ -19,6 +19,7 @@ from tests.fakes.client import Client, Message, Version
 Boards = Callable[..., FakeBoard]
 Clients = Callable[..., Client]
 
+
 def old(board: FakeBoard, **more: Any) -> dict[str, Any]:
     """The section of a camera that is known to be an old one: no hello is waited for."""
     return {"url": board.url, "protocol": "legacy", **more}
@@ -181,7 +182,9 @@ def test_a_group_is_asked_as_one_and_answers_for_each(
     bridge: StartBridge, board: Boards, talk: Talk
 ) -> None:
     cameras = {name: board(name) for name in ("door", "hall", "yard")}
-    bridge({name: old(there) for name, there in cameras.items()}, groups={"outside": ["door", "yard"]})
+    bridge(
+        {name: old(there) for name, there in cameras.items()}, groups={"outside": ["door", "yard"]}
+    )
     talk.ask({"id": "some"}, "outside")
     talk.ask({"id": "every"}, "all")
     for name in cameras:

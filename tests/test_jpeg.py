@@ -77,7 +77,9 @@ def test_zero_bytes_behind_a_photo_are_cut_off(name: str, count: int, mutable: b
     padded: bytes | bytearray = PHOTOS[name] + bytes(count)
     if mutable:
         padded = bytearray(padded)
-    assert jpeg.parse(padded).data == PHOTOS[name]
+    parsed = jpeg.parse(padded)
+    assert parsed == jpeg.parse(PHOTOS[name])
+    assert type(parsed.data) is type(padded)
     assert len(padded) == len(PHOTOS[name]) + count, "the caller's own data stays as it is"
 
 
@@ -127,7 +129,7 @@ def test_every_kind_of_sof_gives_the_size(code: int) -> None:
 @every_photo
 def test_a_photo_cut_anywhere_is_refused(name: str) -> None:
     whole = PHOTOS[name]
-    for cut in [*range(1000), *range(1000, len(whole), 1 + len(whole) // 3000)]:
+    for cut in [*range(1000), *range(1000, len(whole), 1 + len(whole) // 2000)]:
         refusal(whole[:cut])
 
 
@@ -166,7 +168,7 @@ def test_a_part_of_a_photo_followed_by_a_whole_one_is_refused(name: str) -> None
 
 def test_a_cut_anywhere_in_the_header_followed_by_a_whole_photo_is_refused() -> None:
     for name in sorted(PHOTOS):
-        for cut in range(2, 2300):
+        for cut in range(2, 2300 if name == "exif" else 700):
             refusal(PHOTOS[name][:cut] + PHOTOS[name])
 
 
@@ -229,6 +231,7 @@ def test_bytes_behind_the_picture_that_are_not_zero_are_refused() -> None:
         (SOI + SOS + b"data" + EOI, "marker FFDA at offset 2 has no place"),
         (SOI + sof() + EOI, "marker FFD9 at offset 15 has no place"),
         (SOI + sof() + sof() + SOS + b"data" + EOI, "marker FFC0 at offset 15 has no place"),
+        (SOI + sof(code=0xC8) + SOS + b"data" + EOI, "marker FFC8 at offset 2 has no place"),
         (SOI + sof(width=0) + SOS + b"data" + EOI, "SOF at offset 2 says 0x8 pixels"),
         (SOI + sof(height=0) + SOS + b"data" + EOI, "SOF at offset 2 says 16x0 pixels"),
         (SOI + segment(0xC0, b"\x08\0\x08") + SOS + b"data" + EOI, "wrong length 5"),

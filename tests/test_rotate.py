@@ -202,7 +202,7 @@ def test_a_picture_with_a_few_wrong_pixels_is_turned_all_the_same() -> None:
 
 
 @settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(at=st.integers(2, 640) | st.integers(2, len(VGA.data) - 3), value=st.integers(0, 255))
 @pytest.mark.usefixtures("way")
@@ -227,6 +227,14 @@ def test_without_either_library_it_says_what_to_install() -> None:
 @pytest.mark.usefixtures("way")
 def test_with_one_of_the_libraries_it_is_available() -> None:
     rotate.check_available()
+
+
+@needs_turbojpeg
+@pytest.mark.usefixtures("no_pillow")
+def test_turbojpeg_alone_refuses_what_cannot_be_decoded() -> None:
+    table = VGA.data.index(b"\xff\xc4")
+    with pytest.raises(BadImage, match="Bogus Huffman table"):
+        rotate.rotate(changed(VGA, table + 5, 255), 90)
 
 
 @needs_turbojpeg

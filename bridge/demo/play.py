@@ -22,6 +22,7 @@ from bridge.topics import CameraTopics
 
 _CAMERA = "porch"
 _BOARD_PORT = 8181
+_FOLDER = Path("captures").absolute()
 _FIRST_PICTURE = 20.0  # seconds; it takes about one
 
 
@@ -45,7 +46,7 @@ async def _demo(options: argparse.Namespace, say: "_Say") -> int:
             configuration = config.Config.model_validate(
                 {
                     "mqtt": {"host": there.host, "port": there.port},
-                    "storage": {"path": _FOLDER.absolute()},
+                    "storage": {"path": str(_FOLDER)},
                     "cameras": {_CAMERA: {"url": board.url}},
                 }
             )

@@ -83,6 +83,10 @@ class Side:
     process: subprocess.Popen[bytes]
     driver: Driver
 
+    def wait_online(self) -> None:
+        """Return once it says that it is online."""
+        self.driver.wait_online(lambda: self.process.poll() is None)
+
     def round(self, cell: Cell, seconds: float) -> Sample:
         """Load it for a while."""
         run = self.driver.paced if cell.paced else self.driver.closed_loop
@@ -202,7 +206,7 @@ class Bench:
         ]
         try:
             for side in sides:
-                side.driver.wait_online()
+                side.wait_online()
                 side.driver.each_once()
             yield sides
         finally:
@@ -309,7 +313,7 @@ def measure_start(bench: Bench, *, times: int) -> dict[str, float]:
         started = time.perf_counter()
         side = bench.side("bridge", cameras=1, size=20_000, boards=port)
         try:
-            side.driver.wait_online()
+            side.wait_online()
             online = time.perf_counter() - started
             side.driver.each_once()
             found.append((time.perf_counter() - started, online))

@@ -116,12 +116,12 @@ class Driver:
         """Close the connection."""
         self._socket.close()
 
-    def wait_online(self, timeout: float = _LATE) -> None:
-        """Return once the bridge says that it is online."""
+    def wait_online(self, alive: Callable[[], bool], timeout: float = _LATE) -> None:
+        """Return once the bridge says that it is online; an error if it dies instead."""
         deadline = time.perf_counter() + timeout
         while not self._online:
             self._receive()
-            if time.perf_counter() > deadline:
+            if not alive() or time.perf_counter() > deadline:
                 raise BenchError("the bridge did not come online")
 
     def closed_loop(self, seconds: float, pid: int) -> Sample:
