@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, Expired
 
 Trigger = Literal["mqtt", "interval", "web", "cli", "set", "restart"]
 Reply = Literal["image", "path", "result"]
@@ -60,14 +60,14 @@ class Outcome:
     """What came of one capture: the same for every request that it answers.
 
     ``finished`` is monotonic, ``captured_at`` wall-clock time in seconds. A picture that was
-    taken may still have an ``error``: it could not be published. ``storage_error`` matters to who
-    wants the path, and is a note to others.
+    taken may not have been saved (``storage_error``), which matters to who wants the path, or not
+    have been published (``unsent``).
     """
 
     finished: float
     error: BridgeError | None = None
     storage_error: BridgeError | None = None
-    note: str | None = None
+    unsent: BridgeError | None = None
     attempts: int = 0
     captured_at: float | None = None
     image: bytes | bytearray | None = None
@@ -93,7 +93,12 @@ def result(
     ones is not when the request came.
     """
     error = outcome.error or (outcome.storage_error if wants_path else None)
-    note = outcome.note or (outcome.storage_error and str(outcome.storage_error))
+    note = outcome.storage_error and str(outcome.storage_error)
+    if error is None and outcome.unsent is not None:
+        if isinstance(outcome.unsent, Expired) and outcome.path is not None:
+            note = f"{outcome.unsent}; it is saved"
+        else:
+            error = outcome.unsent
     return {
         "id": request.id,
         "camera": request.camera,

@@ -40,7 +40,7 @@ class Change:
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
 
 
 _FrameSize = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,16}$")]
@@ -168,12 +168,13 @@ _M = TypeVar("_M", bound=_Model)
 
 def _validate(model: type[_M], document: dict[str, Any]) -> _M:
     id_ = _usable_id(document)
+    for key in document:
+        if key not in model.model_fields:
+            raise BadRequest(f"unknown key {quote(key)}; expected some of {_keys(model)}", id_)
     try:
         return model.model_validate(document)
     except ValidationError as exc:
         key = str(exc.errors(include_url=False)[0]["loc"][0])
-    if key not in model.model_fields:
-        raise BadRequest(f"unknown key {quote(key)}; expected some of {_keys(model)}", id_)
     raise _wrong(key, document[key], id_)
 
 

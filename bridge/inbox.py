@@ -39,7 +39,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._deliveries: dict[int, Delivery] = {}
-        self._acknowledged: deque[int] = deque()
+        self._acknowledged: deque[Delivery | None] = deque()
         self._counted = 0
 
     def arrived(
@@ -65,7 +65,7 @@ class Inbox:
 
     def acknowledged(self, mid: int) -> None:
         """A PUBACK was written; whether it arrived is not known yet."""
-        self._acknowledged.append(mid)
+        self._acknowledged.append(self._deliveries.get(mid))
         self._counted += 1
 
     def mark(self) -> int:
@@ -75,10 +75,9 @@ class Inbox:
     def seen(self, mark: int) -> None:
         """The broker has read all that was written before ``mark``: those are done with."""
         for _ in range(len(self._acknowledged) - (self._counted - mark)):
-            mid = self._acknowledged.popleft()
-            delivery = self._deliveries.get(mid)
-            if delivery is not None and delivery.settled:
-                del self._deliveries[mid]
+            delivery = self._acknowledged.popleft()
+            if delivery is not None and self._deliveries.get(delivery.mid) is delivery:
+                del self._deliveries[delivery.mid]
 
     def reconnected(self, *, session_present: bool) -> None:
         """A new connection: what was written on the old one may not have arrived.

@@ -7,6 +7,7 @@ v1 is our firmware's: JSON in text frames, where an ``image`` message announces 
 
 import hmac
 import json
+import math
 import zlib
 from typing import Annotated, Any, Literal
 
@@ -109,13 +110,14 @@ class Settings(_Message):
     id: _Text | None = None
 
     def values(self) -> dict[str, bool | int | float | str]:
-        """The settings themselves, those that are scalars."""
+        """The settings themselves, those that JSON can say in a word."""
         extra = self.model_extra or {}
         nested = extra.get("settings")
         return {
             key: value
             for key, value in (nested if isinstance(nested, dict) else extra).items()
-            if isinstance(value, bool | int | float | str)
+            if isinstance(value, bool | int | str)
+            or (isinstance(value, float) and math.isfinite(value))
         }
 
 

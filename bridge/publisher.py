@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.capture import Outcome, Request, result, to_json
-from bridge.errors import BridgeError, Expired
+from bridge.errors import BridgeError
 from bridge.outbox import Outbox, Publication
 from bridge.queue import Job
 from bridge.state import CameraState
@@ -143,11 +143,7 @@ class Answer:
 
     def image_dropped(self, reason: BridgeError) -> None:
         """The image will not reach the broker: say so in results that wait behind it."""
-        outcome = self._outcome
-        if isinstance(reason, Expired) and outcome.path is not None:
-            outcome.note = f"{reason}; it is saved"
-        else:
-            outcome.error = outcome.error or reason
+        self._outcome.unsent = reason
         for publication, document in self._results:
             self._outbox.replace(publication, to_json(document()))
 
@@ -199,16 +195,21 @@ class Answer:
         publication = Publication(self._topics.result, to_json(content), "result")
         last = publication
         if request.response_topic is not None:
-            last = self._response(request, request.response_topic, content)
+            last = self._response(request, request.response_topic, content, document)
         if index is None or index == request.options.count:
             last.on_sent = request.done
-        if self._outcome.image is not None:
-            self._results.append((publication, document))
+        self._results.append((publication, document))
         self._outbox.put(publication)
         if last is not publication:
             self._outbox.put(last)
 
-    def _response(self, request: Request, topic: str, content: dict[str, Any]) -> Publication:
+    def _response(
+        self,
+        request: Request,
+        topic: str,
+        content: dict[str, Any],
+        document: Callable[[], dict[str, Any]],
+    ) -> Publication:
         outcome = self._outcome
         data = request.correlation_data
         ok = content["error"] is None
@@ -234,7 +235,9 @@ class Answer:
         if ok and request.reply == "path" and outcome.path is not None:
             path = outcome.path.encode()
             return Publication(topic, path, "result", content_type=TEXT, correlation_data=data)
-        return Publication(topic, to_json(content), "result", correlation_data=data)
+        response = Publication(topic, to_json(content), "result", correlation_data=data)
+        self._results.append((response, document))
+        return response
 
 
 def _scalar(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The bridge when things go wrong around it, and when it ends: exactly one result each, no wrong one."""
+"""The bridge when things go wrong around it and when it ends: one result each, never a wrong one."""
 
 import signal
 import threading

@@ -1,11 +1,15 @@
 """A camera against a board that does everything wrong: what was asked, and what came of it."""
 
+import array
 import asyncio
 import base64
+import fcntl
 import functools
 import hashlib
 import json
+import logging
 import ssl
+import termios
 import threading
 import time
 import tracemalloc
@@ -58,6 +62,7 @@ class Subject:
     camera: Camera
     losses: asyncio.Queue[BridgeError] = field(default_factory=asyncio.Queue)
     outcome: Outcome = field(default_factory=lambda: Outcome(finished=0.0))
+    meeting: asyncio.Event = field(default_factory=asyncio.Event)
     met: int = 0
     seconds: float = 0.0
     began_ns: int = 0
@@ -110,6 +115,7 @@ async def subject(
 
     def met() -> None:
         it.met += 1
+        it.meeting.set()
 
     camera = Camera(
         "door",
@@ -125,6 +131,17 @@ async def subject(
         yield it
     finally:
         camera.close()
+
+
+def hold_up(it: Subject, size: int) -> None:
+    """Hold up the loop until so many bytes have arrived that it does not know of."""
+    wire = it.camera._wire
+    assert wire is not None
+    waiting = array.array("i", [0])
+    deadline = time.monotonic() + 10
+    while waiting[0] < size:
+        assert time.monotonic() < deadline
+        fcntl.ioctl(wire._sock, termios.FIONREAD, waiting)
 
 
 async def until(wait: Callable[..., object], *args: Any) -> None:
@@ -418,7 +435,8 @@ async def test_an_unasked_image_that_has_just_arrived_does_not_answer(
     there = board(wire=wire)
     async with subject(there, wire) as it:
         await it.connect()
-        there.send_unasked()  # the loop has not had a chance to see it
+        there.send_unasked()
+        hold_up(it, there.size)
         await it.fresh(retries=1)
         assert it.outcome.attempts == 2
 
@@ -438,6 +456,7 @@ async def test_an_image_that_began_before_the_question_does_not_answer_it(board:
         earlier = await it.fresh()
         frame = encode(BINARY, earlier)
         old.send(frame[:9_000])
+        hold_up(it, 9_000)
         old.always(the_rest)
         jpeg = await it.fresh(timeout=2.0, retries=1)
         assert stamp(jpeg)["asked_ns"] > stamp(earlier)["asked_ns"]
@@ -458,6 +477,7 @@ async def test_fragments_that_began_before_the_question_do_not_answer_it(board: 
     async with subject(old) as it:
         earlier = await it.fresh()
         old.send(encode(BINARY, earlier[:9_000], fin=False))
+        hold_up(it, 9_000)
         old.always(the_rest)
         await it.fresh(timeout=2.0, retries=1)
     assert old.connections == 2
@@ -577,17 +597,16 @@ async def test_a_full_board_is_tried_again_after_a_second(board: Boards) -> None
 
 
 @in_loop
-async def test_a_refused_connection_is_tried_again_after_a_second(board: Boards) -> None:
+async def test_a_refused_connection_is_tried_again_after_a_second(
+    board: Boards, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = board()
     old.pause()
     async with subject(old) as it:
         await it.fail("unreachable")
-        taking = asyncio.create_task(it.fresh(retries=1))
-        while it.outcome.attempts == 0:
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.3)  # while it waits for its second attempt
-        old.resume()
-        await taking
+        caplog.set_level(logging.DEBUG)
+        monkeypatch.setattr(caplog.handler, "emit", lambda _: old.resume())
+        await it.fresh(retries=1)
         assert it.outcome.attempts == 2
         assert it.seconds >= 1.0
 
@@ -766,8 +785,7 @@ async def test_a_late_hello_is_taken_whenever_it_comes(board: Boards) -> None:
         await it.connect()
         assert it.met == 0
         now.set()
-        while it.met == 0:  # told by a callback; the test's own timeout ends this
-            await asyncio.sleep(0.001)
+        await asyncio.wait_for(it.meeting.wait(), 10)
         await it.fresh(flash=True)
     assert [json.loads(text)["cmd"] for text in new.texts] == ["capture"]
     assert new.connections == 1
@@ -1046,13 +1064,13 @@ async def test_a_board_with_the_wrong_certificate_is_unreachable(
     board: Boards, certificates: Certificates, case: str
 ) -> None:
     there = board(tls=certificates.expired if case == "expired" else certificates.server)
-    target: dict[str, Any] = {
+    targets: dict[str, dict[str, Any]] = {
         "system": {},
         "authority": {"ca_file": certificates.wrong_ca},
         "fingerprint": {"fingerprint": "0" * 64},
         "expired": {"ca_file": certificates.ca},
-    }[case]
-    async with subject(there, username="user", password="secret", **target) as it:
+    }
+    async with subject(there, username="user", password="secret", **targets[case]) as it:
         message = await it.fail("unreachable")
         assert "secret" not in message
     assert not there.headers  # nothing was said to it

@@ -90,7 +90,8 @@ OUTCOMES = [
     picture(sha256=None, path=None),
     picture(path=None, sha256=None, storage_error=StorageFailed("disk full")),
     picture(error=TooLarge("4 bytes; the broker takes 3")),
-    picture(note="the broker was away"),
+    picture(unsent=Expired("the broker was away")),
+    picture(path=None, sha256=None, unsent=Expired("the broker was away")),
     Outcome(finished=RECEIVED, error=Expired("it waited for 60 s")),
 ]
 

@@ -167,7 +167,6 @@ def test_what_was_settled_is_remembered_for_one_connection_more_and_no_longer() 
     assert isinstance(arrive(inbox, third, dup=True), Delivery)
 
 
-@pytest.mark.xfail(strict=True, reason="Inbox.seen goes by identifier, not by delivery")
 def test_a_confirmation_is_not_taken_for_that_of_a_later_command_with_the_same_identifier() -> None:
     inbox = Inbox()
     wire = Wire(inbox)

@@ -127,7 +127,6 @@ def test_an_image_on_its_way_is_not_dropped() -> None:
     assert (len(out._sent), out.bytes) == (0, 0)
 
 
-@pytest.mark.xfail(strict=True, reason="what was dropped keeps its payload until it is passed by")
 def test_a_dropped_image_takes_no_memory() -> None:
     class Image(bytearray):
         pass

@@ -402,7 +402,6 @@ def test_an_image_that_made_room_is_lost_only_if_it_is_not_saved(saved: bool) ->
     assert ("saved" in result["message"]) == saved
 
 
-@pytest.mark.xfail(strict=True, reason="whether it is saved is asked before the file is written")
 def test_an_image_that_made_room_while_it_was_being_saved_is_not_lost() -> None:
     bench = Bench()
     outcome = picture(saved=False)
@@ -414,7 +413,6 @@ def test_an_image_that_made_room_while_it_was_being_saved_is_not_lost() -> None:
     assert (result["status"], result["path"]) == ("ok", PATH)
 
 
-@pytest.mark.xfail(strict=True, reason="only the result is changed")
 def test_a_response_that_is_the_result_changes_with_it() -> None:
     bench = Bench()
     bench.capture(bench.request(reply="result", response_topic="replies/1"))

@@ -89,6 +89,8 @@ def test_who_is_cancelled_stops_waiting_while_the_function_runs_to_its_end() -> 
 
     async def check() -> None:
         loop, begun = asyncio.get_running_loop(), asyncio.Event()
+        surprises: list[object] = []
+        loop.set_exception_handler(lambda _, context: surprises.append(context))
 
         def work() -> None:
             loop.call_soon_threadsafe(begun.set)
@@ -103,6 +105,7 @@ def test_who_is_cancelled_stops_waiting_while_the_function_runs_to_its_end() -> 
         assert not ended.is_set()
         go_on.set()
         assert await pool.run(ended.is_set)  # the only thread comes to it afterwards
+        assert not surprises
 
     asyncio.run(check())
 
