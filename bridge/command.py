@@ -40,7 +40,7 @@ class Change:
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, defer_build=True)
 
 
 _FrameSize = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,16}$")]

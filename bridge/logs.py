@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import sys
+import textwrap
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -40,7 +41,8 @@ def _second(seconds: int) -> tuple[str, str]:
 def _message(record: logging.LogRecord) -> str:
     text = _one_line(record.getMessage())
     if record.exc_info and record.exc_info[1] is not None:
-        text += "\n" + logging.Formatter().formatException(record.exc_info)
+        trace = logging.Formatter().formatException(record.exc_info)
+        text += "\n" + textwrap.indent(trace, "  | ", lambda _: True)
     return text
 
 

@@ -30,11 +30,11 @@ _PASSING = {"busy", "camera_failed", "no_fresh_frame", "low_memory"}  # worth as
 _MAX_RETRY_AFTER = 60.0
 
 _Text = Annotated[str, Field(max_length=200)]
-_Count = Annotated[int, Field(ge=0)]
+_Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 class _Message(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 class Hello(_Message):
@@ -89,7 +89,7 @@ class Status(_Message):
     type: Literal["status"]
     id: _Text | None = None
     uptime_ms: _Count | None = None
-    rssi: int | None = None
+    rssi: Annotated[int, Field(ge=-999, le=999)] | None = None
     heap: _Count | None = None
     min_heap: _Count | None = None
     largest_block: _Count | None = None
@@ -122,7 +122,9 @@ class Settings(_Message):
 
 
 Message = Hello | Ok | ImageHead | BoardError | Status | Settings
-_MESSAGE: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
+_MESSAGE: TypeAdapter[Message] = TypeAdapter(
+    Annotated[Message, Field(discriminator="type")], config=ConfigDict(defer_build=True)
+)
 
 
 def parse(text: bytes) -> Message | None:
@@ -190,7 +192,8 @@ def unsupported(options: Options, hello: Hello | None) -> str | None:
         and hello.framesizes
         and options.framesize not in hello.framesizes
     ):
-        return f"framesize: this board has {', '.join(hello.framesizes)}, not {options.framesize}"
+        has = ", ".join(hello.framesizes)[:200]
+        return f"framesize: this board has no {options.framesize}; it has {has}"
     return None
 
 

@@ -68,12 +68,21 @@ class CameraPublisher:
         return answer
 
     def refusal(
-        self, request: Request, error: BridgeError, *, finished: float, index: int | None = 1
+        self,
+        request: Request,
+        error: BridgeError,
+        *,
+        finished: float,
+        index: int | None = 1,
+        job: Job | None = None,
     ) -> None:
-        """Answer a request that no capture was made for."""
-        answer = Answer(self._topics, self._outbox, Outcome(finished, error))
-        answer.result(
-            request, requested_at=request.requested_at, received=request.received, index=index
+        """Answer one picture of a request that no capture was made for; ``job`` if it waited."""
+        later = job is not None and job.index > 1
+        Answer(self._topics, self._outbox, Outcome(finished, error)).result(
+            request,
+            requested_at=job.due_at if job and later else request.requested_at,
+            received=job.due if job and later else request.received,
+            index=index,
         )
 
     def state(self, state: CameraState) -> None:
@@ -188,7 +197,7 @@ class Answer:
                 received=received,
                 index=index,
                 joined=joined,
-                wants_path=request.reply == "path" or not self._image,
+                wants_path=request.reply == "path" if request.response_topic else not self._image,
             )
 
         content = document()

@@ -199,7 +199,7 @@ class Worker:
             self._publisher.refusal(request, error, finished=now, index=None)
         else:
             for index in range(job.index, count + 1):
-                self._publisher.refusal(request, error, finished=now, index=index)
+                self._publisher.refusal(request, error, finished=now, index=index, job=job)
 
     # The task.
 
@@ -211,14 +211,14 @@ class Worker:
                 self._camera.close()
             while True:
                 now = time.monotonic()
+                if self._interval and now >= self._interval_at and not self._stopping:
+                    self._capture_of_its_own(now)
                 if self._controls:
                     await self._controls.popleft()()
                 elif (job := self.queue.take(now)) is not None:
                     await self._serve(job)
                 elif self._stopping:
                     return
-                elif self._interval and now >= self._interval_at:
-                    self._capture_of_its_own(now)
                 elif self._config.keep_open and not self._camera.connected:
                     if now < self._connect_at:
                         await self._sleep(self._connect_at)
@@ -392,6 +392,10 @@ class Worker:
 
     def _is_online(self) -> None:
         self._failed_connects = 0
+        if self._camera.hello is None and self.state.hello is not None:  # flashed back
+            self.state.hello = self.state.status = self._status_at = None
+            self._board_settings = {}
+            self.announce_settings()
         if self._online is not True:
             self._online = True
             _LOGGER.info("camera %s: connected", self.name)

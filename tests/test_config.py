@@ -644,7 +644,7 @@ def test_a_duration_is_what_its_unit_says(number: int, unit: str) -> None:
     assert kind.parse(notation.in_units(number, notation._TIMES), Context()) == number
 
 
-@given(st.text("0123456789._:-+eExobaf ntTzZ~yYnNOlurs", max_size=12) | st.text(max_size=20))
+@given(st.text("0123456789._:-+eExobaf ntTzZ~yYnNOlurs", max_size=12))
 @example("1_0")
 @example("2026-11-22 10:00:00 Z")
 @example("-.Inf")

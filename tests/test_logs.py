@@ -90,15 +90,15 @@ def test_half_a_character_does_not_stop_the_log(
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_a_surprise_comes_with_its_traceback(written: Written, style: str) -> None:
     try:
-        raise KeyError("what")
-    except KeyError:
+        raise ValueError("what\n2026-11-24 a forged line")
+    except ValueError:
         lines = written(style, "a surprise", exc_info=True)
     if style == "json":
         assert len(lines) == 1
         lines = json.loads(lines[0])["message"].split("\n")
     assert lines[0].endswith("a surprise")
     assert "Traceback" in lines[1]
-    assert lines[-1] == "KeyError: 'what'"
+    assert lines[-2:] == ["  | ValueError: what", "  | 2026-11-24 a forged line"]
 
 
 @pytest.mark.parametrize(("level", "heard"), [("debug", 3), ("info", 2), ("error", 0)])

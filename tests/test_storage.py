@@ -184,12 +184,12 @@ def without_hard_links(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @in_loop
-async def test_thousands_of_the_same_name_take_few_steps(
+async def test_hundreds_of_the_same_name_take_few_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = storage(tmp_path, filename="{camera}/{id}.jpg")
     (tmp_path / "door").mkdir()
-    for name in ("a1.jpg", *(f"a1_{n}.jpg" for n in range(2, 3000))):
+    for name in ("a1.jpg", *(f"a1_{n}.jpg" for n in range(2, 600))):
         (tmp_path / "door" / name).touch()
     asked: list[str] = []
     lexists = os.path.lexists
@@ -199,8 +199,8 @@ async def test_thousands_of_the_same_name_take_few_steps(
         return lexists(path)
 
     monkeypatch.setattr(os.path, "lexists", counted)
-    assert Path((await save(made)).path).name == "a1_3000.jpg"
-    assert len(asked) < 30
+    assert Path((await save(made)).path).name == "a1_600.jpg"
+    assert len(asked) < 25
 
 
 @pytest.mark.parametrize(
