@@ -12,8 +12,8 @@ help: ## say what there is
 demo: $(VENV)/.demo ## broker, virtual board and bridge in one; a first picture, then your turn
 	$(BIN)/esp32cam2mqtt demo $(ARGS)
 
-test: $(VENV)/.dev mosquitto ## all tests of the bridge, against a real Mosquitto
-	$(BIN)/pytest $(ARGS)
+test: $(VENV)/.dev packages ## all tests of the bridge, against a real Mosquitto
+	$(BIN)/pytest -n 4 $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types
 	$(BIN)/ruff format --check .
@@ -24,7 +24,7 @@ format: $(VENV)/.dev ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev mosquitto ## speed, beside a floor: the least that the contract costs
+bench: $(VENV)/.dev packages ## speed, beside a floor: the least that the contract costs
 	$(BIN)/python -m tests.bench $(ARGS)
 
 install: $(VENV)/.demo $(VENV)/.dev ## just set up .venv
@@ -46,6 +46,6 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
 
-.PHONY: mosquitto
-mosquitto:
-	@sh tests/install-mosquitto.sh
+.PHONY: packages
+packages:
+	@sh tests/install-packages.sh

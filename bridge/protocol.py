@@ -30,7 +30,7 @@ _PASSING = {"busy", "camera_failed", "no_fresh_frame", "low_memory"}  # worth as
 _MAX_RETRY_AFTER = 60.0
 
 _Text = Annotated[str, Field(max_length=200)]
-_Count = Annotated[int, Field(ge=0, lt=2**53)]
+_Count = Annotated[int, Field(ge=0, lt=2**64)]
 
 
 class _Message(BaseModel):

@@ -197,7 +197,8 @@ class Answer:
                 received=received,
                 index=index,
                 joined=joined,
-                wants_path=request.reply == "path" if request.response_topic else not self._image,
+                wants_path=request.reply == "path"
+                or not (self._image or request.response_topic),
             )
 
         content = document()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, Protocol, cast
 
+import hypothesis
 import pytest
 
 from tests.fakes.board import FakeBoard
@@ -13,6 +14,10 @@ from tests.fakes.broker import Broker
 from tests.fakes.certificates import Certificates, make_certificates
 from tests.fakes.client import Client, Version
 from tests.fakes.process import Process
+
+# A time limit for each example fails where the machine is busy; pytest-timeout ends what hangs.
+hypothesis.settings.register_profile("ours", deadline=None)
+hypothesis.settings.load_profile("ours")
 
 _PROCESSES = pytest.StashKey[list[Process]]()
 

@@ -158,12 +158,14 @@ def test_folders_that_it_leaves_empty_go_but_not_the_cameras(tmp_path: Path) -> 
     assert newest.exists()
     assert mine.exists()
 
-    newest.unlink()  # a person
-    last = put(tmp_path, 200, camera="garden")
-    put(tmp_path, 0, camera="garden").unlink()
-    archive = tidy(tmp_path, count=1)
-    asyncio.run(archive.tidy())
-    assert last.exists()
+
+def test_the_folder_of_a_camera_stays_when_its_last_picture_goes(tmp_path: Path) -> None:
+    put(tmp_path, 2)
+    newest = put(tmp_path, 0)
+    made = tidy(tmp_path)
+    newest.unlink()  # by a person
+    assert asyncio.run(made.make_room(os.stat(tmp_path).st_dev, 1))
+    assert files(tmp_path) == set()
     assert (tmp_path / "door").is_dir()
 
 
@@ -246,12 +248,15 @@ def test_what_cannot_be_deleted_stops_nothing(
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
-def test_a_picture_that_a_person_deleted_is_no_trouble(tmp_path: Path) -> None:
+def test_a_picture_that_a_person_deleted_is_no_trouble(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     pictures = [put(tmp_path, age) for age in range(4)]
     made = tidy(tmp_path)
     pictures[3].unlink()
     assert asyncio.run(made.make_room(os.stat(tmp_path).st_dev, 1))
-    assert files(tmp_path) <= {*pictures[:3]}
+    assert files(tmp_path) == {*pictures[:2]}
+    assert not caplog.records
 
 
 def test_new_pictures_are_counted_without_a_walk(tmp_path: Path) -> None:

@@ -674,9 +674,7 @@ SLOW: dict[str, tuple[Behaviour, str]] = {
     "handshake_silent": (b.handshake_silent, "unreachable"),
     "handshake_half": (b.handshake_half, "unreachable"),
     "silent": (b.silent, "timeout"),
-    "half": (b.half, "timeout"),
     "drip": (b.drip(0.01), "timeout"),
-    "slots_full": (b.slots_full, "unreachable"),
 }
 
 

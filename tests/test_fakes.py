@@ -333,10 +333,12 @@ def test_a_late_picture_answers_the_question_before(board: Boards, connect: Conn
     porch = board()
     now = threading.Event()
     porch.script(b.late(now))
-    ws = connect(porch, timeout=0.2)
+    ws = connect(porch)
     ask(ws)
+    ws.settimeout(0.2)
     with pytest.raises(websocket.WebSocketTimeoutException):
         receive(ws)
+    ws.settimeout(10)
     ask(ws)
     porch.wait_for_asked(2)
     now.set()
