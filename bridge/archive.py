@@ -157,8 +157,9 @@ class Archive:
         What ``free`` wants is asked for once a round: a disk may tell later what it got back.
         """
         self._take_new()
-        index, before = self._index, self._deleted
+        index = self._index
         assert index is not None
+        before = self._deleted if again else 0  # what made room since the last round counts
         yield from self._delete(index.surplus(self._keep, datetime.now(UTC)))
         if self._keep.free is not None and not again:
             for device, path in index.disks().items():

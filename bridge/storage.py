@@ -326,16 +326,13 @@ class Storage:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
 
     def _make_folder(self, folder: str) -> None:
-        try:
+        parent = os.path.dirname(folder)
+        if not os.path.isdir(parent):
+            self._make_folder(parent)
+        with suppress(FileExistsError):
             os.mkdir(folder, _FOLDER_MODE)
-        except FileExistsError:
-            return
-        except FileNotFoundError:
-            self._make_folder(os.path.dirname(folder))
-            with suppress(FileExistsError):
-                os.mkdir(folder, _FOLDER_MODE)
         if self._durability == "full":
-            _sync(os.path.dirname(folder))
+            _sync(parent)
 
     def _path(self, relative: str) -> str:
         return f"{self._root}/{relative}"

@@ -303,9 +303,9 @@ class Wire:
     def drain(self) -> None:
         """Take all that has arrived and the loop has not come to yet; mostly there is nothing."""
         while self.open and (self._frames.ahead or self._poll.poll(0)):
-            received = self.received
+            before = self._frames.progress
             self.read()
-            if self.received == received:
+            if self._frames.progress == before:
                 return
 
     @property
@@ -352,6 +352,11 @@ class _Frames(websocket.frame_buffer):
     def ahead(self) -> bool:
         """Whether there may be more than the socket would announce."""
         return self._secure or bool(self._ahead)
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """What reading changes, if there was anything to read: a ping may be here already."""
+        return self.received, len(self._ahead)
 
     @property
     def amid(self) -> bool:

@@ -141,7 +141,7 @@ _FLOAT = re.compile(
     r"[-+]?(?:(?:0|[1-9][0-9]{0,17})(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?"
 )
 _ELSEWHERE = re.compile(  # YAML 1.1's booleans, octal, sexagesimal and long numbers, its dates
-    r"(?i:y|n|yes|no|on|off)|[-+]?\.(?i:inf)|\.(?i:nan)|[-+]?0(?:[xob])?[0-9a-fA-F_]+"
+    r"(?i:y|n|yes|no|on|off)|[-+]?\.(?i:inf)|\.(?i:nan)|[-+]?0[xob][0-9a-fA-F_]+"
     r"|[-+]?(?:[0-9][0-9_]*(?::[0-5]?[0-9])*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?"
     r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt\s].*)?"
 )

@@ -160,9 +160,10 @@ def test_folders_that_it_leaves_empty_go_but_not_the_cameras(tmp_path: Path) -> 
 
 
 def test_the_folder_of_a_camera_stays_when_its_last_picture_goes(tmp_path: Path) -> None:
-    put(tmp_path, 2)
-    newest = put(tmp_path, 0)
-    made = tidy(tmp_path)
+    template = "{camera}/{captured_at:%Y%m%d%H%M%S%f}.jpg"
+    put(tmp_path, 2, template=template)
+    newest = put(tmp_path, 0, template=template)
+    made = tidy(tmp_path, template)
     newest.unlink()  # by a person
     assert asyncio.run(made.make_room(os.stat(tmp_path).st_dev, 1))
     assert files(tmp_path) == set()
@@ -257,6 +258,18 @@ def test_a_picture_that_a_person_deleted_is_no_trouble(
     assert asyncio.run(made.make_room(os.stat(tmp_path).st_dev, 1))
     assert files(tmp_path) == {*pictures[:2]}
     assert not caplog.records
+
+
+def test_once_the_oldest_are_used_up_the_next_round_finds_more(tmp_path: Path) -> None:
+    pictures = [put(tmp_path, age) for age in range(10)]
+    disk = os.stat(tmp_path).st_dev
+    made = tidy(tmp_path)
+    for _ in range(6):
+        assert asyncio.run(made.make_room(disk, 1))
+    assert files(tmp_path) == {*pictures[:6]}  # more are not known: the reserve is used
+    asyncio.run(made.tidy())
+    assert asyncio.run(made.make_room(disk, 1))
+    assert files(tmp_path) == {*pictures[:5]}
 
 
 def test_new_pictures_are_counted_without_a_walk(tmp_path: Path) -> None:
