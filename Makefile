@@ -15,10 +15,11 @@ demo: $(VENV)/.demo ## broker, virtual board and bridge in one; a first picture,
 test: $(VENV)/.dev packages ## all tests of the bridge, against a real Mosquitto
 	$(BIN)/pytest -n 4 $(ARGS)
 
-check: $(VENV)/.dev ## format, lint, types
+check: $(VENV)/.dev ## format, lint, types, and that documents and schema say what the code does
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_docs.py tests/test_docs_configuration.py
 
 format: $(VENV)/.dev ## put the code into its form
 	$(BIN)/ruff format .

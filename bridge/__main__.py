@@ -58,9 +58,10 @@ def _main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from bridge import config, logs
-    from bridge.app import App
+    from bridge.app import App, check_extras
 
     configuration = config.load(options.config)
+    check_extras(configuration)
     level = "debug" if options.verbose else configuration.log.level
     logs.set_up(level, "json" if options.json else configuration.log.format)
     _raise_file_limit()

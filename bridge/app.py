@@ -16,7 +16,7 @@ from bridge import __version__, command, config, topics
 from bridge.camera import Camera, target_with_path
 from bridge.capture import Request, Trigger, to_json
 from bridge.config import CameraConfig, Config, MqttConfig, StorageConfig
-from bridge.errors import BadRequest, BridgeError, ConfigError, StorageFailed
+from bridge.errors import BadRequest, BridgeError, ConfigError, StorageFailed, Unsupported
 from bridge.jpeg import Jpeg
 from bridge.mqtt import Broker, Message, Mqtt
 from bridge.outbox import Outbox, Publication
@@ -409,6 +409,22 @@ def make_camera(
         lost=lost,
         met=met,
     )
+
+
+def check_extras(configuration: Config) -> None:
+    """Find out at the start, and not at the first picture, that something is not installed.
+
+    Raises:
+        ConfigError: what asks for it, and how to install it.
+    """
+    turned = [name for name, camera in configuration.cameras.items() if camera.rotate]
+    if turned:
+        from bridge.rotate import check_available
+
+        try:
+            check_available()
+        except Unsupported as exc:
+            raise ConfigError([f"cameras.{turned[0]}.rotate: {exc}"]) from exc
 
 
 def make_storage(storage: StorageConfig) -> Storage:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge import command, config, logs
-from bridge.app import broker, make_camera, new_id
+from bridge.app import broker, check_extras, make_camera, new_id
 from bridge.attempt import take
 from bridge.capture import DEFAULT_OPTIONS, Options, Outcome, Request, result, to_json
 from bridge.config import CameraConfig, Config
@@ -122,6 +122,7 @@ def check(options: argparse.Namespace) -> int:
         print(json.dumps(config.schema(), indent=2))
         return 0
     configuration = config.load(options.config)
+    check_extras(configuration)
     logs.set_up("debug" if options.verbose else "critical", "text")
     report: dict[str, Any] = {"config": str(options.config), "status": "ok"}
     hints = config.hints(configuration)

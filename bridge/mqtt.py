@@ -45,6 +45,8 @@ _READ_AHEAD = 16 * 1024
 _MAX_PACKET_OUT = 268_435_455  # MQTT's own limit
 _FIXED = 1 + 4 + 2 + 2  # bytes of a PUBLISH packet beside topic, properties and payload
 _MUCH = 70_000  # more than a topic and the properties can have
+_REFUSED = 0x80  # and above: MQTT 5.0, section 2.4
+_MAX_REFUSED = 1000  # topics that the log has named; a response topic is anybody's choice
 _TAKEN_OVER = 0x8E
 _UNSUPPORTED_VERSION = 0x84
 
@@ -120,6 +122,7 @@ class Mqtt:
         self._connection: _Connection | None = None
         self._v5 = broker.version != "3.1.1"
         self._refused_v5 = 0
+        self._refused: set[str] = set()  # topics that were, for the log to say so once
         self._failures = 0
         self._stopping = False
         self.trouble: str | None = None  # why the last connection ended or did not come about
@@ -254,10 +257,17 @@ class Mqtt:
         """We sent a PUBACK."""
         self._inbox.acknowledged(mid)
 
-    def published(self, mid: int, mark: int) -> None:
+    def published(self, mid: int, mark: int, code: int) -> None:
         """The broker has publication ``mid``, and has read what we wrote before it."""
-        self._outbox.acknowledged(mid)
+        publication = self._outbox.acknowledged(mid)
         self._inbox.seen(mark)
+        if code >= _REFUSED and publication is not None:
+            topic = publication.topic
+            known = topic in self._refused or len(self._refused) >= _MAX_REFUSED
+            if not known:
+                self._refused.add(topic)
+            level = logging.DEBUG if known else logging.WARNING
+            _LOGGER.log(level, "mqtt: the broker refuses %s: reason code 0x%02X", topic, code)
 
     def pump(self) -> None:
         """Send what waits."""
@@ -329,7 +339,7 @@ class _Client(paho.Client):
     All override what paho does not document, hence the bound on its version in pyproject.toml.
     """
 
-    acknowledged: Callable[[int], None]
+    acknowledged: Callable[[int, int], None]
 
     def _create_socket(self) -> Any:
         return _Buffered(super()._create_socket())
@@ -348,19 +358,14 @@ class _Client(paho.Client):
             raise
         return secured
 
-    def _handle_pubackcomp(self, cmd: Any) -> Any:
-        """Take a plain PUBACK without building a reason code and a list of no properties."""
+    def _handle_pubackcomp(self, cmd: Any) -> Any:  # noqa: ARG002
+        """Take a PUBACK without building a reason code and a list of no properties."""
         packet = self._in_packet["packet"]
-        if len(packet) != 2:
-            mid = int.from_bytes(packet[:2], "big")
-            known = mid in self._out_messages
-            outcome = super()._handle_pubackcomp(cmd)
-            if known:
-                self.acknowledged(mid)
-            return outcome
-        mid = int.from_bytes(packet, "big")
+        if len(packet) < 2:
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        mid = int.from_bytes(packet[:2], "big")
         if self._out_messages.pop(mid, None) is not None:
-            self.acknowledged(mid)
+            self.acknowledged(mid, packet[2] if len(packet) > 2 else 0)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
@@ -594,8 +599,8 @@ class _Connection:
         why = str(reason) if told or timed_out else "the broker hung up"
         self._end(why, reason.value if told else None, cut=not timed_out)
 
-    def _on_puback(self, mid: int) -> None:
-        self._owner.published(mid, self._marks.pop(mid, 0))
+    def _on_puback(self, mid: int, code: int) -> None:
+        self._owner.published(mid, self._marks.pop(mid, 0), code)
 
     def _on_subscribe(
         self, _client: object, _data: object, _mid: int, reasons: list[ReasonCode], _: object

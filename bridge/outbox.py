@@ -136,11 +136,12 @@ class Outbox:
             publication.on_sent()
             publication.on_sent = None
 
-    def acknowledged(self, mid: int) -> None:
-        """The broker has it."""
+    def acknowledged(self, mid: int) -> Publication | None:
+        """The broker has it; what it was, if it was on its way."""
         if (publication := self._sent.pop(mid, None)) is not None:
             self._sent_bytes -= len(publication.payload)
             self.bytes -= len(publication.payload)
+        return publication
 
     def drop(self, publication: Publication, reason: BridgeError) -> None:
         """Give one up that is not on its way."""

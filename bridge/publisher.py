@@ -197,8 +197,7 @@ class Answer:
                 received=received,
                 index=index,
                 joined=joined,
-                wants_path=request.reply == "path"
-                or not (self._image or request.response_topic),
+                wants_path=request.reply == "path" or not (self._image or request.response_topic),
             )
 
         content = document()

@@ -45,7 +45,7 @@ MAX_BYTES = 64 * 1024 * 1024
 _MODE, _FOLDER_MODE = 0o640, 0o750
 _TRIES = 100  # only what changes the folder at the same time makes a second one needed
 
-_numbers = counter(1)
+_numbers = counter(1)  # of saves, and of files that aren't whole yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,6 @@ class Storage:
         self._limit = limit
         self._writers = Pool(THREADS, name="storage")
         self._saves: set[_Save] = set()
-        self._number = 0
         self._latest: dict[str, _Latest] = {}
         self._latest_fails = False
         self._archive = Archive(self._root, self._template, keep)
@@ -178,8 +177,7 @@ class Storage:
             height=height,
             trigger=trigger,
         )
-        self._number += 1
-        save = _Save(self._number, camera, f"{self._root}/{name}", data)
+        save = _Save(next(_numbers), camera, f"{self._root}/{name}", data)
         self._check_load(save)
         self._saves.add(save)
         try:
@@ -250,7 +248,7 @@ class Storage:
         temp, fd = self._create(folder)
         try:
             self._fill(fd, save.data, floor)
-            path = _publish(temp, save.path, taken=save.path == self._path(latest(save.camera)))
+            path = _publish(temp, save.path, taken=save.path == self._latest_path(save.camera))
             try:
                 if self._durability == "full":
                     _sync(folder)
@@ -272,7 +270,7 @@ class Storage:
 
     def _renew_latest(self, save: _Save, temp: str) -> None:
         """Make ``latest.jpg`` this picture, by ``temp``, which is a second link to it at best."""
-        path = self._path(latest(save.camera))
+        path = self._latest_path(save.camera)
         state = self._latest.setdefault(save.camera, _Latest())
         try:
             with state.lock:
@@ -302,10 +300,8 @@ class Storage:
     def _fill(self, fd: int, data: bytes | bytearray, floor: int | None = None) -> None:
         """Write it all and close the file."""
         try:
-            if floor is not None:
-                left = free(fd)
-                if left < floor + len(data):
-                    raise _TooFull(os.fstat(fd).st_dev, floor + len(data) - left, left)
+            if floor is not None and (left := free(fd)) < floor + len(data):
+                raise _TooFull(os.fstat(fd).st_dev, floor + len(data) - left, left)
             _write_all(fd, data)
             if self._durability != "none":
                 os.fsync(fd)
@@ -319,8 +315,6 @@ class Storage:
             temp = f"{folder}/{unfinished(next(_numbers))}"
             try:
                 return temp, os.open(temp, flags, _MODE)
-            except FileExistsError:
-                continue
             except FileNotFoundError:  # the day's first, or retention just took the empty folder
                 self._make_folder(folder)
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
@@ -334,8 +328,8 @@ class Storage:
         if self._durability == "full":
             _sync(parent)
 
-    def _path(self, relative: str) -> str:
-        return f"{self._root}/{relative}"
+    def _latest_path(self, camera: str) -> str:
+        return f"{self._root}/{latest(camera)}"
 
 
 def _write_all(fd: int, data: bytes | bytearray) -> None:

@@ -54,6 +54,7 @@ class Opening:
         self._deadline = deadline
         self._socket: socket.socket | None = None
         self._cancelled = False
+        self._made = False
         parts = urlsplit(target.url)
         self._secure = parts.scheme == "wss"
         self._host = parts.hostname or ""
@@ -66,6 +67,8 @@ class Opening:
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
+            if self._made:  # and nobody has come for it
+                self._socket.close()
 
     def run(self) -> tuple[websocket.WebSocket, bytes]:
         """Look up, connect, greet; blocks until the deadline at most.
@@ -79,8 +82,9 @@ class Opening:
         """
         try:
             made = self._handshake(self._tls(self._connect()))
-            if self._cancelled:
-                made[0].shutdown()  # type: ignore[no-untyped-call]
+            self._made = True
+            if self._cancelled and self._socket is not None:
+                self._socket.close()
         except BaseException:
             if self._socket is not None:
                 self._socket.close()

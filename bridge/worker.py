@@ -382,9 +382,26 @@ class Worker:
     # The connection.
 
     async def _connect(self) -> None:
-        """Connect with nobody waiting for it; failures make the next try later."""
+        """Connect with nobody waiting for it; failures make the next try later.
+
+        Who comes meanwhile does not wait for a board that does not answer, but makes its own try.
+        """
+        deadline = time.monotonic() + _CONNECT
+        connecting = asyncio.ensure_future(self._camera.connect(deadline=deadline))
         try:
-            await self._camera.connect(deadline=time.monotonic() + _CONNECT)
+            while not connecting.done():
+                self._wake = asyncio.get_running_loop().create_future()
+                await asyncio.wait((connecting, self._wake), return_when="FIRST_COMPLETED")
+                wanted = self.queue or self._controls or self._stopping
+                if wanted and not self._camera.connected:
+                    connecting.cancel()
+                    await asyncio.wait((connecting,))
+                    return
+        finally:
+            self._wake = None
+            connecting.cancel()
+        try:
+            await connecting
         except BridgeError as exc:
             self._is_offline(exc)
         else:

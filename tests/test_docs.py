@@ -1,12 +1,15 @@
-"""What the documents promise is what the code does: tables against the modules that own the words."""
+"""What the documents promise is what the code does: tables against who owns the words."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from bridge import command, errors, topics
+from bridge.__main__ import _parser
 from bridge.capture import Outcome, Request, result
+from bridge.config import load
 
 ROOT = Path(__file__).parents[1]
 MQTT = (ROOT / "docs/mqtt.md").read_text()
@@ -14,7 +17,9 @@ MQTT = (ROOT / "docs/mqtt.md").read_text()
 
 def table(document: str, first_header: str, *, number: int = 0) -> list[list[str]]:
     """The cells of the table whose first column is headed so, without its header."""
-    tables = re.findall(rf"^\| {first_header} \|.*\n\|[-| ]+\n((?:\|.*\n)+)", document, re.MULTILINE)
+    tables = re.findall(
+        rf"^\| {first_header} \|.*\n\|[-| ]+\n((?:\|.*\n)+)", document, re.MULTILINE
+    )
     rows = tables[number].splitlines()
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
 
@@ -56,6 +61,35 @@ def test_the_error_codes_are_all_there() -> None:
     assert [words(row[0])[0] for row in table(MQTT, "error")] == real
     tree = errors.__doc__ or ""
     assert [code for code in real if code not in tree] == []
+
+
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", README, re.DOTALL))
+def test_a_configuration_in_the_readme_is_right(block: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(block)
+    assert load(tmp_path / "config.yaml").cameras
+
+
+def test_the_commands_in_the_readme_are_ones() -> None:
+    lines = re.findall(r"^\.venv/bin/esp32cam2mqtt (.*)$", README, re.MULTILINE)
+    assert len(lines) >= 3
+    for line in lines:
+        _parser().parse_args(shlex.split(line))
+    for target in re.findall(r"`?make (\w+)", README):
+        assert f"\n{target}:" in (ROOT / "Makefile").read_text()
+    for topic, payload in re.findall(
+        r"^mosquitto_pub -t (\S+)/capture -m (.*)$", README, re.MULTILINE
+    ):
+        assert topic == "esp32cam/front_door"
+        assert command.parse_capture(shlex.split(payload)[0].encode()).id == "ring-1"
+
+
+def test_the_topics_in_the_readme_exist() -> None:
+    documented = {word for row in table(README, "topic") for word in words(row[0])}
+    known = {word for row in table(MQTT, "topic") for word in words(row[0])}
+    assert {topic.replace("front_door", "porch") for topic in documented} <= known
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "docs/mqtt.md"])
