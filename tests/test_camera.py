@@ -217,6 +217,7 @@ async def test_a_ping_is_answered_while_nothing_is_asked(board: Boards) -> None:
     old = board()
     async with subject(old) as it:
         await it.connect()
+        await until(old.wait_for_open)
         old.send(encode(0x9, b"are you there?"))
         await until(
             old.wait_for_frame, lambda f: f.opcode == PONG and f.payload == b"are you there?"

@@ -1,5 +1,6 @@
 """The demo's broker: mosquitto or iotcore, ready when started, gone when stopped or when we are."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -153,4 +154,5 @@ def test_it_ends_with_us_even_when_we_are_killed(kind: Kind) -> None:
         port = int(demo.stdout.readline())
         with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
             demo.send_signal(signal.SIGKILL)
-            assert client.recv(1) == b""  # the broker closed it
+            with contextlib.suppress(ConnectionResetError):  # that is an end too
+                assert client.recv(1) == b""

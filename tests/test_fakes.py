@@ -674,9 +674,10 @@ def test_v1_greets_badly(board: Boards, connect: Connect) -> None:
     mac = hmac.new(b"secret", nonce.encode(), hashlib.sha256).hexdigest()
     ask(ws, {"cmd": "auth", "mac": mac})
     assert receive_json(ws)["error"] == "unauthorized"
-    ws = connect(porch, "/v1", timeout=0.1)
-    late = connect(porch, "/v1", timeout=0.1)
+    ws = connect(porch, "/v1")
+    late = connect(porch, "/v1")
     for silent in (ws, late):
+        silent.settimeout(0.1)
         with pytest.raises(websocket.WebSocketTimeoutException):
             receive(silent)
     now.set()
