@@ -79,7 +79,7 @@ class App:
         loop.add_signal_handler(signal.SIGTERM, self._signalled)
         loop.add_signal_handler(signal.SIGINT, self._signalled)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
-        _LOGGER.info("esp32cam2mqtt %s: %s", __version__, _count(self._config.cameras, "camera"))
+        _LOGGER.info("esp32cam2mqtt %s: %s", __version__, count(self._config.cameras, "camera"))
         await self._open_storage(self._config.storage)
         for name, camera in self._config.cameras.items():
             self._add(name, camera)
@@ -354,7 +354,7 @@ class App:
         self._route()
         if self._mqtt.online:
             self._announce()
-        _LOGGER.info("configuration reloaded: %s", _count(new.cameras, "camera"))
+        _LOGGER.info("configuration reloaded: %s", count(new.cameras, "camera"))
 
     def _remove(self, name: str, *, for_good: bool) -> None:
         worker = self._workers.pop(name)
@@ -484,6 +484,7 @@ def _memory() -> int | None:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _count(things: Iterable[object], name: str) -> str:
+def count(things: Iterable[object], name: str) -> str:
+    """How many there are, in words."""
     number = len(list(things))
     return f"{number} {name}{'' if number == 1 else 's'}"

@@ -60,7 +60,7 @@ class _Capture(_Model):
 
 
 class _Own(_Model):
-    interval: Annotated[float, Field(ge=0, le=604800)] | None = None
+    interval: Annotated[float, Field(ge=0, le=86400)] | None = None
     save: bool | None = None
 
 
@@ -90,7 +90,7 @@ _EXPECTED = {
     "count": "a whole number from 1 to 50",
     "every": "seconds from 0 to 3600",
     "timeout": "seconds above 0, 600 at most",
-    "interval": "0 (off) or seconds from 1 to 604800",
+    "interval": "0 (off) or seconds from 1 to 86400",
     "vflip": "true or false",
     "hmirror": "true or false",
 }

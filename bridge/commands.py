@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge import command, config, logs
-from bridge.app import broker, check_extras, make_camera, new_id
+from bridge.app import broker, check_extras, count, make_camera, new_id
 from bridge.attempt import take
 from bridge.capture import DEFAULT_OPTIONS, Options, Outcome, Request, result, to_json
 from bridge.config import CameraConfig, Config
@@ -46,17 +46,19 @@ def capture(options: argparse.Namespace) -> int:
     if options.json:
         print(to_json(document).decode())
     elif outcome.error is not None:
-        print(f"{name}: {outcome.error.code}: {outcome.error}", file=sys.stderr)
+        _say(f"{name}: {outcome.error.code}: {outcome.error}")
     else:
         where = outcome.path or "standard output"
-        print(
-            f"{where}: {document['bytes']} bytes, {outcome.width}x{outcome.height}, "
-            f"{document['duration']:.2f} s",
-            file=sys.stderr,
-        )
+        size = f"{document['bytes']} bytes, {outcome.width}x{outcome.height}"
+        _say(f"{where}: {size}, {document['duration']:.2f} s")
     if outcome.error is None and str(options.output) == "-" and outcome.image is not None:
         sys.stdout.buffer.write(outcome.image)
     return 0 if outcome.error is None else 1
+
+
+def _say(text: str) -> None:
+    """What is for people goes to standard error."""
+    print(text, file=sys.stderr)
 
 
 def _camera(options: argparse.Namespace) -> tuple[str, CameraConfig]:
@@ -137,12 +139,11 @@ def check(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(report, ensure_ascii=False))
     else:
-        cameras = len(configuration.cameras)
-        print(f"{options.config}: ok, {cameras} camera{'' if cameras == 1 else 's'}")
+        _say(f"{options.config}: ok, {count(configuration.cameras, 'camera')}")
         for hint in hints:
-            print(f"  hint: {hint}")
+            _say(f"  hint: {hint}")
         for name, reason in failures.items():
-            print(f"  {name}: {reason or 'ok'}")
+            _say(f"  {name}: {reason or 'ok'}")
     return 0 if report["status"] == "ok" else 1
 
 

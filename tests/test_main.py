@@ -90,6 +90,13 @@ def test_check_tells_every_fault_at_once(run: Run, write: Callable[..., Path]) -
     assert json.loads(as_json.stdout)["problems"] == text.splitlines()
 
 
+def test_check_says_that_all_is_right_to_people(run: Run, write: Callable[..., Path]) -> None:
+    write(cameras={"door": "ws://192.0.2.1:81"})
+    done = run("check")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert done.stderr == b"config.yaml: ok, 1 camera\n"
+
+
 def test_check_prints_the_schema(run: Run) -> None:
     assert json.loads(run("check", "--schema").stdout)["type"] == "object"
 
