@@ -141,6 +141,7 @@ class Outbox:
         if (publication := self._sent.pop(mid, None)) is not None:
             self._sent_bytes -= len(publication.payload)
             self.bytes -= len(publication.payload)
+            publication.on_dropped = None  # which may well lead back to it
         return publication
 
     def drop(self, publication: Publication, reason: BridgeError) -> None:
@@ -153,6 +154,7 @@ class Outbox:
         publication.payload = b""
         if publication.on_dropped is not None:
             publication.on_dropped(reason)
+            publication.on_dropped = None
 
     def replace(self, publication: Publication, payload: bytes) -> None:
         """Change one that waits; what has been handed over stays as it is."""

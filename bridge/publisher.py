@@ -5,6 +5,7 @@ For one capture: the image as soon as it is checked; once the file is safe, path
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from bridge.capture import Outcome, Request, result, to_json
@@ -189,17 +190,17 @@ class Answer:
     ) -> None:
         """Publish one request's result, its response, and then let it be acknowledged."""
 
-        def document() -> dict[str, Any]:
-            return result(
-                request,
-                self._outcome,
-                requested_at=requested_at,
-                received=received,
-                index=index,
-                joined=joined,
-                wants_path=request.reply == "path" or not (self._image or request.response_topic),
-            )
-
+        # No closure over self: a cycle would keep the image until the collector comes round.
+        document = partial(
+            result,
+            request,
+            self._outcome,
+            requested_at=requested_at,
+            received=received,
+            index=index,
+            joined=joined,
+            wants_path=request.reply == "path" or not (self._image or request.response_topic),
+        )
         content = document()
         publication = Publication(self._topics.result, to_json(content), "result")
         last = publication

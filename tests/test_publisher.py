@@ -1,7 +1,9 @@
 """What one camera publishes, in which order, and what becomes of it when an image can't go out."""
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -537,3 +539,28 @@ def test_the_last_state_does_not_wait_for_its_second(let_pass: Callable[[float],
         assert bench.sent() == []
 
     asyncio.run(check())
+
+
+@pytest.mark.parametrize("response_topic", [None, "replies/1"])
+def test_an_image_is_let_go_of_when_the_broker_has_it(response_topic: str | None) -> None:
+    """Without waiting for the garbage collector: at 100 pictures a second that is 400 MB."""
+
+    class Image(bytearray):
+        """One that can be watched."""
+
+    bench = Bench()
+    image = Image(b"picture")
+    gone = weakref.ref(image)
+    gc.disable()
+    try:
+        bench.capture(bench.request(response_topic=response_topic), outcome=picture(image=image))
+        del image
+        mid = 0
+        while (publication := bench.outbox.next()) is not None:
+            mid += 1
+            bench.outbox.sent(mid, publication)
+            bench.outbox.acknowledged(mid)
+            del publication
+        assert gone() is None
+    finally:
+        gc.enable()
