@@ -147,14 +147,20 @@ class Bench:
 
     def log(self) -> str:
         """The end of what everything here said on standard error."""
-        return "\n".join((self._folder / "log").read_text(errors="replace").splitlines()[-15:])
+        file = self._folder / "log"
+        return "\n".join(
+            file.read_text(errors="replace").splitlines()[-15:] if file.exists() else ()
+        )
 
     def boards(self, size: int, *options: str) -> tuple[subprocess.Popen[bytes], int]:
         """Start a process of boards; give back its port too."""
         module = [sys.executable, "-m", "tests.bench.boards", "--bytes", str(size), *options]
         process = self._start(module)
         assert process.stdout is not None
-        return process, int(process.stdout.readline())
+        port = process.stdout.readline()
+        if not port:
+            raise BenchError("the boards did not start")
+        return process, int(port)
 
     def side(
         self, name: str, *, cameras: int, size: int, boards: int, storage: Path | None = None
@@ -285,7 +291,11 @@ def measure_import() -> dict[str, float] | None:
     found = []
     for _ in range(3):
         done = subprocess.run(
-            [sys.executable, "-c", _IMPORT], cwd=_ROOT, capture_output=True, check=False
+            [sys.executable, "-c", _IMPORT],
+            cwd=_ROOT,
+            capture_output=True,
+            timeout=30,
+            check=False,
         )
         if done.returncode:
             return None
@@ -451,7 +461,7 @@ def main() -> int:
         try:
             with bench:
                 found = run(options, bench, say)
-        except (BenchError, OSError) as exc:
+        except (BenchError, OSError, subprocess.SubprocessError) as exc:
             print(f"{exc}\n{bench.log()}", file=sys.stderr)
             return 1
     if options.json:

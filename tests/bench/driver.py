@@ -101,6 +101,8 @@ class Driver:
         self._socket.settimeout(None)
         patience = struct.pack("ll", 0, int(_PATIENCE * 1e6))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
+        patience = struct.pack("ll", int(_LATE), 0)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
 
     def start(self) -> None:
         """Connect and subscribe; ``wait_online`` may follow."""
