@@ -2,7 +2,7 @@
 
 Legacy is the original sketch's: the text frame ``capture`` brings one binary message, a JPEG.
 v1 is our firmware's: JSON in text frames, where an ``image`` message announces the binary one.
-``docs/firmware.md`` describes it; this module alone spells its keys.
+This module alone spells its keys; ``bridge.demo.v1`` is the board's side of it.
 """
 
 import hmac
