@@ -125,10 +125,12 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         self.end(self._running)
 
-    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    def _start(
+        self, command: Sequence[str], stdout: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
         with (self._folder / "log").open("ab") as log:
             process = subprocess.Popen(
-                command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+                command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=stdout, stderr=log
             )
         self._running.append(process)
         return process
@@ -155,7 +157,7 @@ class Bench:
     def boards(self, size: int, *options: str) -> tuple[subprocess.Popen[bytes], int]:
         """Start a process of boards; give back its port too."""
         module = [sys.executable, "-m", "tests.bench.boards", "--bytes", str(size), *options]
-        process = self._start(module)
+        process = self._start(module, subprocess.PIPE)
         assert process.stdout is not None
         port = process.stdout.readline()
         if not port:
@@ -190,10 +192,7 @@ class Bench:
             {"python": sys.executable, "FILE": str(config)}.get(word, word)
             for word in shlex.split(FLOOR if name == "floor" else self._subject)
         ]
-        process = self._start(command)
-        assert process.stdout is not None
-        process.stdout.close()
-        return Side(name, process, driver)
+        return Side(name, self._start(command), driver)
 
     @contextlib.contextmanager
     def sides(

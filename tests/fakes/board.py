@@ -323,7 +323,6 @@ class FakeBoard:
             connection.send(encode(BINARY, taken[-1]))
 
         self._everywhere(send)
-        assert taken, f"nobody is connected to {self.name}"
         return taken[0]
 
     def send(self, data: bytes) -> None:
@@ -467,6 +466,8 @@ class FakeBoard:
             self.spawn(connection.run)
 
     def _everywhere(self, job: Callable[["Connection"], None]) -> None:
+        # A client knows of its connection a moment before we do.
+        self.wait_for(lambda board: any(c.upgraded.is_set() for c in board._open))
         with self._changed:
             connections = [connection for connection in self._open if connection.upgraded.is_set()]
         for connection in connections:
@@ -599,7 +600,8 @@ class Connection:
             self.send(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
             return
         self.send(self.switching_protocols())
-        self.upgraded.set()
+        with self.board._recording():
+            self.upgraded.set()
 
     def switching_protocols(self, accept: str | None = None) -> bytes:
         """The 101 as the boards' library writes it, its own sub-protocol for any included."""
