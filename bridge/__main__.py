@@ -11,7 +11,7 @@ from typing import NoReturn
 from bridge import __version__
 from bridge.errors import ConfigError
 
-DONE, FAILED, WRONG = 0, 1, 2
+FAILED, WRONG = 1, 2  # and 0 for done
 
 _EXAMPLES = """\
 examples:

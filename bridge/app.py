@@ -215,7 +215,7 @@ class App:
         worker = Worker(
             name,
             camera,
-            camera=lambda lost, met: make_camera(name, camera, self._pool, lost=lost, met=met),
+            camera=lambda lost, met: make_camera(camera, self._pool, lost=lost, met=met),
             publisher=CameraPublisher(
                 CameraTopics.of(self._base, name),
                 self._outbox,
@@ -383,7 +383,6 @@ class App:
 
 
 def make_camera(
-    name: str,
     camera: CameraConfig,
     pool: Pool,
     *,
@@ -401,7 +400,6 @@ def make_camera(
         insecure=tls is not None and tls.insecure,
     )
     return Camera(
-        name,
         camera,
         target=target_with_path(target, camera.protocol),
         key=_secret(camera.key),

@@ -7,7 +7,6 @@ dropped, so that nothing late can answer a later question.
 import asyncio
 import contextlib
 import itertools
-import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -27,8 +26,6 @@ from bridge.errors import (
 )
 from bridge.threads import Pool
 from bridge.wire import BINARY, TEXT, Opening, Target, Wire
-
-_LOGGER = logging.getLogger(__name__)
 
 _HELLO_WAIT = 0.5  # the contract's: how long a board may take to introduce itself
 _HELLO_WAIT_V1 = 5.0  # where it is known that one comes
@@ -65,7 +62,6 @@ class Camera:
     """One board.
 
     Args:
-        name: for the log.
         config: how to reach and ask it.
         target: where it is.
         key: for a v1 board that wants one.
@@ -76,7 +72,6 @@ class Camera:
 
     def __init__(
         self,
-        name: str,
         config: Where,
         *,
         target: Target,
@@ -85,7 +80,6 @@ class Camera:
         lost: Callable[[BridgeError], None],
         met: Callable[[], None],
     ) -> None:
-        self._name = name
         self._config = config
         self._target = target
         self._key = key

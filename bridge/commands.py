@@ -17,7 +17,7 @@ from bridge.app import broker, check_extras, count, make_camera, new_id
 from bridge.attempt import take
 from bridge.capture import DEFAULT_OPTIONS, Options, Outcome, Request, result, to_json
 from bridge.config import CameraConfig, Config
-from bridge.errors import BadRequest, BridgeError, ConfigError, StorageFailed
+from bridge.errors import BadRequest, BridgeError, ConfigError, StorageFailed, UnknownCamera
 from bridge.mqtt import Mqtt
 from bridge.outbox import Outbox
 from bridge.threads import Pool
@@ -28,32 +28,40 @@ _CONNECT = 5.0
 def capture(options: argparse.Namespace) -> int:
     """Take one picture and write it to a file."""
     logs.set_up("debug" if options.verbose else "error", "json" if options.json else "text")
-    name, camera = _camera(options)
-    wanted = _wanted(options)
-    request = Request(new_id(), name, time.monotonic(), time.time(), trigger="cli", options=wanted)
+    if options.json and str(options.output) == "-":
+        raise ConfigError(["--json and -o - both want standard output"])
+    name = "picture" if "://" in options.camera else options.camera
+    request = Request(new_id(), name, time.monotonic(), time.time(), trigger="cli")
     outcome = Outcome(finished=0.0)
     try:
-        asyncio.run(_capture(name, camera, wanted, outcome))
-        assert outcome.image is not None
+        camera = _camera(options)
+        request.options = _wanted(options)
+        asyncio.run(_capture(camera, request.options, outcome))
         if str(options.output) != "-":
             _write(options.output or Path(f"{name}.jpg"), outcome)
     except BridgeError as exc:
         outcome.error = exc
     outcome.finished = outcome.finished or time.monotonic()
+    _report(options, request, outcome)
+    if isinstance(outcome.error, UnknownCamera):
+        return 2  # wrong usage
+    return 0 if outcome.error is None else 1
+
+
+def _report(options: argparse.Namespace, request: Request, outcome: Outcome) -> None:
     document = result(
         request, outcome, requested_at=request.requested_at, received=request.received
     )
     if options.json:
         print(to_json(document).decode())
     elif outcome.error is not None:
-        _say(f"{name}: {outcome.error.code}: {outcome.error}")
+        _say(f"{request.camera}: {outcome.error.code}: {outcome.error}")
     else:
         where = outcome.path or "standard output"
         size = f"{document['bytes']} bytes, {outcome.width}x{outcome.height}"
         _say(f"{where}: {size}, {document['duration']:.2f} s")
     if outcome.error is None and str(options.output) == "-" and outcome.image is not None:
         sys.stdout.buffer.write(outcome.image)
-    return 0 if outcome.error is None else 1
 
 
 def _say(text: str) -> None:
@@ -61,15 +69,15 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _camera(options: argparse.Namespace) -> tuple[str, CameraConfig]:
+def _camera(options: argparse.Namespace) -> CameraConfig:
     if "://" in options.camera:
-        return "picture", config.camera_from_url(options.camera)
+        return config.camera_from_url(options.camera)
     cameras = config.load(options.config).cameras
     if options.camera not in cameras:
-        raise ConfigError(
-            [f"no camera {command.quote(options.camera)}; there are: {', '.join(cameras)}"]
+        raise UnknownCamera(
+            f"no camera {command.quote(options.camera)}; there are: {', '.join(cameras)}"
         )
-    return options.camera, cameras[options.camera]
+    return cameras[options.camera]
 
 
 def _wanted(options: argparse.Namespace) -> Options:
@@ -87,8 +95,8 @@ def _wanted(options: argparse.Namespace) -> Options:
         raise ConfigError([f"--{exc}"]) from exc
 
 
-async def _capture(name: str, config: CameraConfig, options: Options, outcome: Outcome) -> None:
-    camera = make_camera(name, config, Pool(1, name="connect"), lost=_ignore, met=lambda: None)
+async def _capture(config: CameraConfig, options: Options, outcome: Outcome) -> None:
+    camera = make_camera(config, Pool(1, name="connect"), lost=_ignore, met=lambda: None)
     try:
         image = await take(camera, options, outcome, timeout=config.timeout, retries=config.retries)
         if config.rotate:
@@ -152,13 +160,13 @@ async def _connect_all(configuration: Config) -> dict[str, str | None]:
     names = list(configuration.cameras)
     reasons = await asyncio.gather(
         _try_broker(configuration, pool),
-        *(_try_board(name, configuration.cameras[name], pool) for name in names),
+        *(_try_board(configuration.cameras[name], pool) for name in names),
     )
     return dict(zip(["broker", *names], reasons, strict=True))
 
 
-async def _try_board(name: str, config: CameraConfig, pool: Pool) -> str | None:
-    camera = make_camera(name, config, pool, lost=_ignore, met=lambda: None)
+async def _try_board(config: CameraConfig, pool: Pool) -> str | None:
+    camera = make_camera(config, pool, lost=_ignore, met=lambda: None)
     try:
         await camera.connect(deadline=time.monotonic() + _CONNECT)
     except BridgeError as exc:

@@ -21,7 +21,6 @@ LEGACY_CAPTURE = "capture"
 """Seven bytes in one unfragmented frame; an empty message would crash the original sketch."""
 
 V1_PATH = "/v1"
-PROTOCOL = 1
 
 MAX_TEXT = 16 * 1024
 """Bytes of a board's text message; the protocol promises at most 1 KiB."""

@@ -118,7 +118,6 @@ async def subject(
         it.meeting.set()
 
     camera = Camera(
-        "door",
         where,
         target=target_with_path(Target(where.url, **target), wire),
         key=key,

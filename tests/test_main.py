@@ -150,6 +150,12 @@ def test_capture_writes_to_standard_output(run: Run) -> None:
         assert jpeg.parse(done.stdout).width > 0
 
 
+def test_result_and_picture_do_not_both_go_to_standard_output(run: Run) -> None:
+    done = run("capture", "ws://192.0.2.1", "--json", "-o", "-")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["problems"] == ["--json and -o - both want standard output"]
+
+
 def test_a_failed_capture_is_exit_code_1_and_the_same_result(run: Run, tmp_path: Path) -> None:
     with FakeBoard() as board:
         board.always(behaviours.not_a_jpeg)
@@ -170,7 +176,11 @@ def test_a_camera_that_is_not_configured_is_wrong_usage(
     write(cameras={"door": "ws://192.0.2.1:81"})
     done = run("capture", "dor")
     assert done.returncode == 2
+    assert b"dor: unknown_camera: " in done.stderr
     assert b"door" in done.stderr
+    as_json = run("capture", "dor", "--json")
+    assert as_json.returncode == 2
+    assert json.loads(as_json.stdout)["error"] == "unknown_camera"
 
 
 @pytest.mark.parametrize("option", [("--quality", "3"), ("--timeout", "0"), ("--framesize", "x")])
