@@ -1,0 +1,95 @@
+// The board: who is connected, what each of them wants, one picture at a time.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "camcore/capture.h"
+#include "camcore/lamp.h"
+#include "camcore/platform.h"
+#include "camcore/settings.h"
+
+namespace camcore {
+
+constexpr int kSlots = 5;              // the WebSocket library has no more
+constexpr int kWaiting = 4;            // captures that may wait, the one under way counted; more are busy
+constexpr Micros kIdle = 5 * kSecond;  // a connection that has been silent so long gives way to a new one
+constexpr Micros kTimeToProve = 5 * kSecond;  // for the key, after the hello
+
+// What the board is, apart from its settings. None of it changes while it runs.
+struct Identity {
+  std::string name;      // "esp32cam-1a2b3c": what it is called on the network
+  std::string firmware;  // "1.0.0"
+  std::string board;     // "ai-thinker"
+  bool psram = false;
+};
+
+class Session;  // one WebSocket connection's conversation, in session.h
+
+class Board {
+ public:
+  Board(Sensor& sensor, Led& led, Store& store, Machine& machine, Identity identity);
+  ~Board();
+
+  // Load what is stored and give it to the sensor.
+  void begin();
+
+  // --- WebSocket connections, by slot. The callbacks note what came and return; nothing is sent or
+  // taken in them but the hello.
+  // Whether a connection to this path may be upgraded: 401 otherwise.
+  bool admits(std::string_view path) const;
+  void opened(int slot, std::string_view path, Link& link);
+  void closed(int slot);
+  enum class Kind { kText, kBinary, kFragment };
+  void heard(int slot, Kind kind, const uint8_t* data, size_t size);
+  // Something of this connection is still to be answered: read nothing more from it, so that
+  // whoever asks faster than we answer waits in TCP, in order, and not in our memory.
+  bool busy(int slot) const;
+  // The slot whose connection should give way to a new one, or -1: the longest silent among those
+  // that never got an answer worth having, else among all that have been silent for kIdle.
+  int gives_way() const;
+
+  // --- Captures for others than WebSocket clients (the page). `done` is called from `loop()`,
+  // or at once with `busy`.
+  using Done = std::function<void(Outcome<Picture>)>;
+  void capture(const Shot& shot, Done done);
+
+  // --- What the page shows and changes.
+  std::string status_json();  // all of hello, status and settings in one object
+  const Settings& settings() const { return settings_; }
+  // `persist`: also for the next start.
+  Outcome<Settings> change(const cJSON* object, bool persist);
+  const Access& access() const { return access_; }
+  bool change_access(const Access& access);
+  const Identity& identity() const { return identity_; }
+  void count_wifi_reconnect() { ++wifi_reconnects_; }
+
+  // Give the camera up for good, as before an update: captures are answered with `busy` until the
+  // restart. Done when it returns.
+  void stop_camera();
+  void restart_soon();  // after what is under way was sent
+
+  // One round: a step of the capture under way, the next request, time limits. Blocks for one
+  // grab or one timed send at most.
+  void loop();
+
+ private:
+  friend class Session;
+  // (the owner of board.cpp fills in what it needs here)
+  Sensor& sensor_;
+  Store& store_;
+  Machine& machine_;
+  Identity identity_;
+  Settings settings_;
+  Access access_;
+  Lamp lamp_;
+  Capture capture_;
+  uint32_t wifi_reconnects_ = 0;
+};
+
+}  // namespace camcore
