@@ -9,6 +9,12 @@ from bridge.capture import Outcome, Request, timestamp
 from bridge.errors import BridgeError
 from bridge.protocol import Hello, Status
 
+_HELLO = ("protocol", "board", "sensor", "firmware")
+_STATUS = (
+    *("rssi", "heap", "min_heap", "largest_block", "psram_free"),
+    *("reset_reason", "camera_reinits", "wifi_reconnects"),
+)
+
 
 class CameraState:
     """Takes note of what happens and says it as one document, every key always there."""
@@ -48,21 +54,14 @@ class CameraState:
         """All of it. What only a v1 board tells is ``null`` for others."""
         hello, status = self.hello, self.status
         captured_at = self._last["captured_at"]
+        uptime_ms = getattr(status, "uptime_ms", None)
         return {
             **self._last,
             "captured_at": None if captured_at is None else timestamp(captured_at),
             **self._error,
             "captures": self.captures,
             "failures": self.failures,
-            "protocol": None if hello is None else hello.protocol,
-            "board": None if hello is None else hello.board,
-            "sensor": None if hello is None else hello.sensor,
-            "firmware": None if hello is None else hello.firmware,
-            "rssi": None if status is None else status.rssi,
-            "uptime": None
-            if status is None or status.uptime_ms is None
-            else status.uptime_ms // 1000,
-            "heap": None if status is None else status.heap,
-            "min_heap": None if status is None else status.min_heap,
-            "reset_reason": None if status is None else status.reset_reason,
+            **{key: getattr(hello, key, None) for key in _HELLO},
+            "uptime": uptime_ms if uptime_ms is None else uptime_ms // 1000,
+            **{key: getattr(status, key, None) for key in _STATUS},
         }

@@ -10,6 +10,7 @@ from bridge import command, errors, topics
 from bridge.__main__ import _parser
 from bridge.capture import Outcome, Request, result
 from bridge.config import load
+from bridge.state import CameraState
 
 ROOT = Path(__file__).parents[1]
 MQTT = (ROOT / "docs/mqtt.md").read_text()
@@ -54,6 +55,11 @@ def test_the_results_keys_are_all_there_and_in_order() -> None:
 def test_the_settings_keys_are_all_there() -> None:
     documented = [words(row[0])[0] for row in table(MQTT, "key", number=2)]
     assert sorted(documented) == sorted(command.SET_KEYS)
+
+
+def test_the_states_keys_are_all_there_and_in_order() -> None:
+    documented = [words(row[0])[0] for row in table(MQTT, "key", number=3)]
+    assert documented == list(CameraState().document())
 
 
 def test_the_error_codes_are_all_there() -> None:

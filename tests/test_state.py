@@ -11,7 +11,8 @@ KEYS = [
     *("captured_at", "id", "trigger", "duration", "bytes", "width", "height", "path"),
     *("error", "message", "failed_at", "captures", "failures"),
     *("protocol", "board", "sensor", "firmware"),
-    *("rssi", "uptime", "heap", "min_heap", "reset_reason"),
+    *("uptime", "rssi", "heap", "min_heap", "largest_block", "psram_free"),
+    *("reset_reason", "camera_reinits", "wifi_reconnects"),
 ]
 ASKED = 1_795_345_200.12  # 2026-11-22T11:00:00.120Z
 REQUEST = Request("a1", "door", received=1000.0, requested_at=ASKED, trigger="interval")
@@ -30,7 +31,9 @@ def state() -> CameraState:
     made = CameraState()
     made.hello = Hello(type="hello", protocol=1, board="ai-thinker", sensor="OV2640", firmware="1")
     made.status = Status(
-        type="status", rssi=-61, uptime_ms=61_999, heap=9, min_heap=8, reset_reason="brownout"
+        type="status",
+        **{"rssi": -61, "uptime_ms": 61_999, "heap": 9, "min_heap": 8, "largest_block": 7},
+        **{"psram_free": 6, "reset_reason": "brownout", "camera_reinits": 2, "wifi_reconnects": 3},
     )
     made.captured(REQUEST, PICTURE)
     return made
@@ -64,11 +67,15 @@ def test_a_capture_and_the_boards_health() -> None:
         "board": "ai-thinker",
         "sensor": "OV2640",
         "firmware": "1",
-        "rssi": -61,
         "uptime": 61,
+        "rssi": -61,
         "heap": 9,
         "min_heap": 8,
+        "largest_block": 7,
+        "psram_free": 6,
         "reset_reason": "brownout",
+        "camera_reinits": 2,
+        "wifi_reconnects": 3,
     }
 
 
