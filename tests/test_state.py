@@ -32,8 +32,15 @@ def state() -> CameraState:
     made.hello = Hello(type="hello", protocol=1, board="ai-thinker", sensor="OV2640", firmware="1")
     made.status = Status(
         type="status",
-        **{"rssi": -61, "uptime_ms": 61_999, "heap": 9, "min_heap": 8, "largest_block": 7},
-        **{"psram_free": 6, "reset_reason": "brownout", "camera_reinits": 2, "wifi_reconnects": 3},
+        rssi=-61,
+        uptime_ms=61_999,
+        heap=9,
+        min_heap=8,
+        largest_block=7,
+        psram_free=6,
+        reset_reason="brownout",
+        camera_reinits=2,
+        wifi_reconnects=3,
     )
     made.captured(REQUEST, PICTURE)
     return made
