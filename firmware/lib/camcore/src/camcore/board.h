@@ -16,9 +16,10 @@
 
 namespace camcore {
 
-constexpr int kSlots = 5;              // the WebSocket library has no more
-constexpr int kWaiting = 4;            // captures that may wait, the one under way counted; more are busy
-constexpr Micros kIdle = 5 * kSecond;  // a connection that has been silent so long gives way to a new one
+constexpr int kSlots = 5;    // the WebSocket library has no more
+constexpr int kWaiting = 4;  // captures that may wait, the one under way counted; more are busy
+constexpr Micros kIdle =
+    5 * kSecond;  // a connection that has been silent so long gives way to a new one
 constexpr Micros kTimeToProve = 5 * kSecond;  // for the key, after the hello
 
 // What the board is, apart from its settings. None of it changes while it runs.

@@ -18,8 +18,9 @@ struct Shot {
   std::optional<bool> flash;
   const FrameSize* framesize = nullptr;
   std::optional<int> quality;
-  std::optional<int> settle_ms;  // light before the exposure; by default 300, and no time without flash
-  int max_age_ms = 0;            // 0: exposed after the question; more: a frame that old will do
+  std::optional<int>
+      settle_ms;       // light before the exposure; by default 300, and no time without flash
+  int max_age_ms = 0;  // 0: exposed after the question; more: a frame that old will do
 };
 
 // The options of a capture command. bad_request, bad_framesize.
@@ -46,7 +47,8 @@ struct Tally {
 // switched off and the settings are put back on every way out.
 class Capture {
  public:
-  Capture(Sensor& sensor, Lamp& lamp, Machine& machine) : sensor_(sensor), lamp_(lamp), machine_(machine) {}
+  Capture(Sensor& sensor, Lamp& lamp, Machine& machine)
+      : sensor_(sensor), lamp_(lamp), machine_(machine) {}
 
   // Begin. One capture at a time: `running()` must be false.
   void start(const Shot& shot, const Settings& settings);

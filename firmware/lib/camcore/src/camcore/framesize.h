@@ -16,9 +16,9 @@ struct FrameSize {
 
 // From the smallest to the largest, as the driver's resolution table has them.
 constexpr FrameSize kFrameSizes[] = {
-    {"QQVGA", 160, 120}, {"QVGA", 320, 240},   {"CIF", 400, 296},    {"HVGA", 480, 320},
-    {"VGA", 640, 480},   {"SVGA", 800, 600},   {"XGA", 1024, 768},   {"HD", 1280, 720},
-    {"SXGA", 1280, 1024}, {"UXGA", 1600, 1200}, {"FHD", 1920, 1080},  {"QXGA", 2048, 1536},
+    {"QQVGA", 160, 120},   {"QVGA", 320, 240},   {"CIF", 400, 296},   {"HVGA", 480, 320},
+    {"VGA", 640, 480},     {"SVGA", 800, 600},   {"XGA", 1024, 768},  {"HD", 1280, 720},
+    {"SXGA", 1280, 1024},  {"UXGA", 1600, 1200}, {"FHD", 1920, 1080}, {"QXGA", 2048, 1536},
     {"QSXGA", 2560, 1920},
 };
 

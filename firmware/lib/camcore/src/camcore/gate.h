@@ -10,7 +10,8 @@
 namespace camcore {
 
 constexpr size_t kMaxRequest = 2048;  // bytes of a handshake; the bridge sends about 200
-constexpr size_t kMaxMessage = 2048;  // bytes of a message that are looked at; more ends the connection
+constexpr size_t kMaxMessage =
+    2048;  // bytes of a message that are looked at; more ends the connection
 
 class Gate {
  public:
@@ -18,7 +19,7 @@ class Gate {
     kWaiting,  // for more bytes
     kWhole,    // a handshake or a frame is here in full: let `whole()` bytes through
     kTooLong,  // it never will be: hang up, 1009 after the handshake
-    kBroken,   // that is no HTTP request, or no frame of a client (unmasked, unknown opcode …): 1002
+    kBroken,  // that is no HTTP request, or no frame of a client (unmasked, unknown opcode …): 1002
   };
 
   // How many bytes it would take in now. Reading no more than that keeps memory bounded.

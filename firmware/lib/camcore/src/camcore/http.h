@@ -1,5 +1,5 @@
-// The page on port 80: a request in, what to do or the answer out. No sockets; the shell has two thin
-// adapters, esp_http_server on a board and POSIX on a PC, both in a task of their own.
+// The page on port 80: a request in, what to do or the answer out. No sockets; the shell has two
+// thin adapters, esp_http_server on a board and POSIX on a PC, both in a task of their own.
 #pragma once
 
 #include <functional>
@@ -12,13 +12,14 @@
 
 namespace camcore {
 
-constexpr size_t kMaxBody = 1024;  // bytes of a request's body; a firmware image is streamed instead
+constexpr size_t kMaxBody =
+    1024;  // bytes of a request's body; a firmware image is streamed instead
 
 struct HttpRequest {
-  std::string method;  // "GET"
-  std::string path;    // "/capture", without the query
-  std::string query;   // "framesize=VGA&flash=1", still encoded
-  std::string host;    // the Host header
+  std::string method;    // "GET"
+  std::string path;      // "/capture", without the query
+  std::string query;     // "framesize=VGA&flash=1", still encoded
+  std::string host;      // the Host header
   std::string password;  // the X-Password header, which no other site's page can send
   std::string body;
 };
@@ -27,7 +28,7 @@ struct HttpResponse {
   int status = 200;
   std::string type = "application/json";
   std::string body;
-  Picture picture;     // instead of the body, if there is a frame in it
+  Picture picture;      // instead of the body, if there is a frame in it
   int retry_after = 0;  // seconds; 0: no such header
 };
 
@@ -35,7 +36,8 @@ struct HttpResponse {
 // requests over and wait.
 class Page {
  public:
-  Page(Board& board, WifiSupervisor& wifi, Machine& machine) : board_(board), wifi_(wifi), machine_(machine) {}
+  Page(Board& board, WifiSupervisor& wifi, Machine& machine)
+      : board_(board), wifi_(wifi), machine_(machine) {}
 
   using Reply = std::function<void(HttpResponse)>;
   // `reply` is called once, at once or from a later `Board::loop()`.
@@ -43,7 +45,8 @@ class Page {
 
   // Whether an update may begin: method, host, password, size, and the image's first bytes (0xE9).
   // Stops the camera if so. Nothing: go on; else the answer.
-  std::optional<HttpResponse> begin_update(const HttpRequest& request, size_t size, std::string_view first_bytes);
+  std::optional<HttpResponse> begin_update(const HttpRequest& request, size_t size,
+                                           std::string_view first_bytes);
   // How it ended: `fault` empty if well, and then the board restarts.
   HttpResponse end_update(const std::string& fault);
 

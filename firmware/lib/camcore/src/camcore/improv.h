@@ -12,7 +12,13 @@
 namespace camcore {
 
 enum class ImprovState : uint8_t { kReady = 2, kProvisioning = 3, kProvisioned = 4 };
-enum class ImprovError : uint8_t { kNone = 0, kInvalid = 1, kUnknownCommand = 2, kUnableToConnect = 3, kUnknown = 255 };
+enum class ImprovError : uint8_t {
+  kNone = 0,
+  kInvalid = 1,
+  kUnknownCommand = 2,
+  kUnableToConnect = 3,
+  kUnknown = 255
+};
 
 struct ImprovCommand {
   enum class Kind { kSendWifi, kGetState, kGetInfo, kScan } kind;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "camcore/fault.h"
 
@@ -30,6 +31,9 @@ const cJSON* member(const cJSON* object, const char* key);
 
 bool is_utf8(std::string_view text);
 
+// How many characters UTF-8 text has.
+size_t characters(std::string_view text);
+
 // Cut to `max` bytes at most, between characters.
 std::string_view cut(std::string_view text, size_t max);
 
@@ -42,18 +46,21 @@ class Writer {
   explicit Writer(std::string_view type = {});  // as `{"type":"…"` unless empty
   Writer& add(const char* key, std::string_view value);
   Writer& add(const char* key, const char* value) { return add(key, std::string_view(value)); }
-  Writer& add(const char* key, const std::string& value) { return add(key, std::string_view(value)); }
+  Writer& add(const char* key, const std::string& value) {
+    return add(key, std::string_view(value));
+  }
   Writer& add(const char* key, bool value);
   Writer& add(const char* key, int64_t value);
   Writer& add(const char* key, int value) { return add(key, static_cast<int64_t>(value)); }
   Writer& add(const char* key, uint32_t value) { return add(key, static_cast<int64_t>(value)); }
-  Writer& add(const char* key, const char* const* values, size_t count);
+  Writer& add(const char* key, const std::vector<const char*>& values);
   // Nothing if there is no id.
   Writer& add_id(const std::optional<std::string>& id);
   std::string done();
 
  private:
   void begin(const char* key);
+  void append_string(std::string_view value);
   std::string text_ = "{";
 };
 

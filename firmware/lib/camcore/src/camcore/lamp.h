@@ -5,8 +5,8 @@
 
 namespace camcore {
 
-constexpr Micros kMaxLit = 6 * kSecond;    // in one go, whatever else happens
-constexpr int kMaxLitShare = 4;            // of any minute, at most one in so many is spent lit
+constexpr Micros kMaxLit = 6 * kSecond;  // in one go, whatever else happens
+constexpr int kMaxLitShare = 4;          // of any minute, at most one in so many is spent lit
 
 class Lamp {
  public:
@@ -26,7 +26,7 @@ class Lamp {
   Led& led_;
   bool lit_ = false;
   Micros since_ = 0;
-  Micros heat_ = 0;         // microseconds of light not yet cooled off, as of `updated_`
+  Micros heat_ = 0;  // microseconds of light not yet cooled off, as of `updated_`
   Micros updated_ = 0;
 };
 

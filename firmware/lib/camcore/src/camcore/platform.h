@@ -98,9 +98,9 @@ class Store {
 
 // What the board knows of itself.
 struct Health {
-  int rssi = 0;             // dBm; 0 without Wi-Fi
-  uint32_t heap = 0;        // bytes free
-  uint32_t min_heap = 0;    // the least there ever was
+  int rssi = 0;           // dBm; 0 without Wi-Fi
+  uint32_t heap = 0;      // bytes free
+  uint32_t min_heap = 0;  // the least there ever was
   uint32_t largest_block = 0;
   uint32_t psram_free = 0;  // bytes
 };

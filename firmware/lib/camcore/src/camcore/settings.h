@@ -1,7 +1,9 @@
 // What can be set on a board, checked in one place, and kept over a restart.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "camcore/fault.h"
 #include "camcore/framesize.h"
@@ -13,8 +15,8 @@ namespace camcore {
 
 class Writer;
 
-constexpr int kMinQuality = 4;   // below, an OV2640 overflows its buffer on every busy scene
-constexpr int kMaxQuality = 63;  // the sensor's scale: more is smaller and coarser
+constexpr int kMinQuality = 4;      // below, an OV2640 overflows its buffer on every busy scene
+constexpr int kMaxQuality = 63;     // the sensor's scale: more is smaller and coarser
 constexpr int kMaxFlashLevel = 80;  // percent: at full duty the LED overheats its board
 
 struct Settings {
@@ -38,6 +40,13 @@ bool operator==(const Settings& a, const Settings& b);
 // bad_request or bad_framesize, and the detail names the key, what was expected and what came.
 Outcome<Settings> changed(const Settings& now, const cJSON* object, std::string_view largest);
 
+// One member of `object` into `value`, which stays as it is if there is none.
+std::optional<Fault> read_flag(const cJSON* object, const char* key, bool& value);
+std::optional<Fault> read_number(const cJSON* object, const char* key, int low, int high,
+                                 int& value);
+std::optional<Fault> read_framesize(const cJSON* object, std::string_view largest,
+                                    const FrameSize*& value);
+
 // All settings as members of the object that is being written.
 void write(Writer& out, const Settings& settings);
 
@@ -57,7 +66,8 @@ struct Access {
 Access load_access(Store& store, Machine& machine);
 bool save_access(Store& store, const Access& access);
 
-// bad_request: a password needs 8 to 63 printable ASCII characters (WPA2's rule), a key 0 to 64 bytes.
+// bad_request: a password needs 8 to 63 printable ASCII characters (WPA2's rule), a key 0 to 64
+// bytes.
 Outcome<Access> changed(const Access& now, const cJSON* object);
 
 }  // namespace camcore

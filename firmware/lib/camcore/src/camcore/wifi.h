@@ -9,9 +9,10 @@
 
 namespace camcore {
 
-constexpr Micros kWifiTry = 15 * kSecond;          // for one attempt to connect (easytarget's watchdog too)
-constexpr Micros kWifiToAp = 60 * kSecond;         // without Wi-Fi before the access point comes up
-constexpr Micros kWifiToRestart = 15 * 60 * kSecond;  // without Wi-Fi and without anybody at the access point
+constexpr Micros kWifiTry = 15 * kSecond;  // for one attempt to connect (easytarget's watchdog too)
+constexpr Micros kWifiToAp = 60 * kSecond;  // without Wi-Fi before the access point comes up
+constexpr Micros kWifiToRestart =
+    15 * 60 * kSecond;  // without Wi-Fi and without anybody at the access point
 
 struct Credentials {
   std::string ssid;      // 1 to 32 bytes
@@ -27,11 +28,11 @@ class WifiSupervisor {
  public:
   enum class Do {
     kNothing,
-    kConnect,      // disconnect, and begin with `credentials()`
-    kStartAp,      // beside the station
+    kConnect,  // disconnect, and begin with `credentials()`
+    kStartAp,  // beside the station
     kStopAp,
-    kRestart,      // the radio is stuck: nothing helped
-    kAnnounce,     // we are online: mDNS, and tell who waits for it
+    kRestart,   // the radio is stuck: nothing helped
+    kAnnounce,  // we are online: mDNS, and tell who waits for it
   };
   enum class State { kUnconfigured, kConnecting, kOnline };
 
