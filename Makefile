@@ -3,17 +3,29 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SANITIZED := firmware/build-sanitized
 
-.PHONY: help demo test check format bench install clean
+.PHONY: help demo sim test test-firmware check format bench install clean
 
 help: ## say what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 demo: $(VENV)/.demo ## broker, virtual board and bridge in one; a first picture, then your turn
 	$(BIN)/esp32cam2mqtt demo $(ARGS)
 
-test: $(VENV)/.dev packages ## all tests of the bridge, against a real Mosquitto
+sim: compiler ## build the firmware as a program for this computer: firmware/build/esp32cam-sim
+	@cmake -S firmware -B firmware/build >/dev/null
+	@cmake --build firmware/build --parallel $$(nproc) --target esp32cam-sim
+
+test: $(VENV)/.dev packages sim ## all tests over the wire, against a real Mosquitto and the firmware
 	$(BIN)/pytest -n 4 $(ARGS)
+
+test-firmware: $(VENV)/.dev packages compiler ## the firmware under AddressSanitizer and UBSan
+	@cmake -S firmware -B $(SANITIZED) -DSANITIZE=ON >/dev/null
+	@cmake --build $(SANITIZED) --parallel $$(nproc)
+	ctest --test-dir $(SANITIZED) --output-on-failure
+	ESP32CAM_SIM=$(SANITIZED)/esp32cam-sim \
+		$(BIN)/pytest -n 2 tests/test_board_conformance.py tests/test_firmware*.py $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types, and that documents and schema say what the code does
 	$(BIN)/ruff format --check .
@@ -32,6 +44,7 @@ install: $(VENV)/.demo $(VENV)/.dev ## just set up .venv
 
 clean: ## remove what these targets have made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf firmware/build firmware/build-*
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -47,6 +60,9 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
 
-.PHONY: packages
+.PHONY: packages compiler
 packages:
-	@sh tests/install-packages.sh
+	@sh tests/install-packages.sh tests
+
+compiler:
+	@sh tests/install-packages.sh firmware

@@ -1,15 +1,31 @@
 #!/bin/sh
-# What the tests need beside Python, as Debian packages: installed where that is allowed, else named.
-# Mosquitto to talk to, openssl for its certificates, libturbojpeg to turn pictures without loss.
+# What is needed beside Python, as Debian packages: installed where that is allowed, else named.
+#
+#   tests/install-packages.sh tests      a Mosquitto to talk to, openssl for its certificates,
+#                                        libturbojpeg to turn pictures without loss
+#   tests/install-packages.sh firmware   a compiler, and the libraries that a board's SDK has too
 set -eu
-packages="mosquitto openssl libturbojpeg0"
+packages=""
+for set in "$@"; do
+    case "$set" in
+    tests) packages="$packages mosquitto openssl libturbojpeg0" ;;
+    firmware)
+        packages="$packages g++ make cmake pkg-config"
+        packages="$packages libcjson-dev libmbedtls-dev libturbojpeg0-dev doctest-dev"
+        ;;
+    *)
+        echo "usage: $0 tests|firmware ..." >&2
+        exit 2
+        ;;
+    esac
+done
 missing=""
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null; then
-    echo "The tests need these, and there is no apt-get here to install them with:$missing" >&2
+    echo "These are needed, and there is no apt-get here to install them with:$missing" >&2
     exit 1
 fi
 if [ "$(id -u)" = 0 ]; then
@@ -17,10 +33,10 @@ if [ "$(id -u)" = 0 ]; then
 elif sudo -n true 2>/dev/null; then
     as_root="sudo"
 else
-    echo "The tests need these packages; install them with: sudo apt-get install$missing" >&2
+    echo "These packages are needed; install them with: sudo apt-get install$missing" >&2
     exit 1
 fi
-echo "Installing for the tests:$missing" >&2
+echo "Installing:$missing" >&2
 $as_root apt-get update -qq
 # shellcheck disable=SC2086  # a list of words
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null

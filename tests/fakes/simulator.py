@@ -1,0 +1,94 @@
+"""The firmware itself as a program, `esp32cam-sim`: what `make sim` builds out of firmware/."""
+
+import json
+import os
+import re
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+from tests.fakes.process import Process
+
+ROOT = Path(__file__).parents[2]
+_TIMEOUT = 10.0
+_READY = r'^\{"ws":'
+
+Option = str | float | bool
+
+
+def program() -> Path:
+    """Where it is; an assertion that says how to build it if it isn't."""
+    path = Path(os.environ.get("ESP32CAM_SIM") or ROOT / "firmware/build/esp32cam-sim")
+    assert path.exists(), f"{path} is not there; run: make sim"
+    return path.absolute()
+
+
+class Simulator(Process):
+    """A board on free ports, and its control socket; firmware/sim/README.md has the options.
+
+    ``Simulator(framesize="QVGA", no_psram=True)`` is ``--framesize QVGA --no-psram``.
+    """
+
+    def __init__(self, **options: Option) -> None:
+        super().__init__("esp32cam-sim")
+        self._directory = tempfile.TemporaryDirectory(prefix="sim-")
+        self.directory = Path(self._directory.name)
+        self._control = self.directory / "control"
+        usual: dict[str, Option] = {"ws-port": 0, "http-port": 0, "control": str(self._control)}
+        self._options = usual | {name.replace("_", "-"): o for name, o in options.items()}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        self._launch([program(), *arguments(self._options)], cwd=self.directory)
+        urls = json.loads(self.wait_for_log(_READY))
+        self.url: str = urls["ws"]
+        self.http_url: str = urls["http"]
+
+    def close(self) -> None:
+        """End it; it must not have had to be surprised by anything."""
+        try:
+            code = self.stop()
+            assert code == 0, f"{self.name} ended with {code}:\n{self.log}"
+        finally:
+            self._directory.cleanup()
+
+    def tell(self, line: str) -> str:
+        """Turn one of its knobs, such as ``wifi down``; what it answered."""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(_TIMEOUT)
+            control.connect(str(self._control))
+            control.sendall(line.encode() + b"\n")
+            with control.makefile() as answers:
+                answer = answers.readline().strip()
+        assert not answer.startswith("error"), f"{line}: {answer}"
+        return answer.removeprefix("ok").strip()
+
+    def state(self) -> dict[str, Any]:
+        """What nobody sees from outside: light, frames in use, sockets, clock."""
+        told: dict[str, Any] = json.loads(self.tell("state"))
+        return told
+
+    def wait_for_start(self, count: int) -> None:
+        """Wait until it has started for the ``count``-th time and listens."""
+        self.wait_for_log(_READY, count=count)
+
+    def starts(self) -> int:
+        """How often it has started so far."""
+        return sum(bool(re.search(_READY, line)) for line in self.lines)
+
+
+def arguments(options: dict[str, Option]) -> list[str]:
+    """The options as a command line has them."""
+    line: list[str] = []
+    for name, value in options.items():
+        if value is not False:
+            line += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    return line
