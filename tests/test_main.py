@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -195,33 +194,3 @@ def test_a_place_that_cannot_be_written_to_is_a_named_failure(run: Run) -> None:
         done = run("capture", board.url, "-o", "missing/door.jpg", "--json")
         assert done.returncode == 1
         assert json.loads(done.stdout)["error"] == "storage_failed"
-
-
-def test_the_demo_ends_after_its_first_picture(run: Run, tmp_path: Path) -> None:
-    done = run("demo", "--once", "--json", timeout=60)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
-    picture = Path(result["path"]).read_bytes()
-    assert tmp_path in Path(result["path"]).parents
-    assert (jpeg.parse(picture).width, len(picture)) == (1600, result["bytes"])
-
-
-def test_the_demo_prints_what_to_try_and_runs_until_it_is_stopped(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "bridge", "demo"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        said = ""
-        for line in process.stderr:
-            said += line
-            if "Ctrl-C" in line:
-                break
-        process.send_signal(signal.SIGINT)
-        said += process.stderr.read()
-        assert process.wait(10) == 0
-    assert "mosquitto_pub -h 127.0.0.1" in said
-    assert "Traceback" not in said

@@ -1,4 +1,7 @@
-"""Plays all the parts at once: a broker, a virtual board, the bridge, and somebody who asks."""
+"""Plays all the parts at once: a broker, a board, the bridge, and somebody who asks.
+
+The board is the firmware itself where that is built as a program, else the one in Python.
+"""
 
 import argparse
 import asyncio
@@ -14,6 +17,7 @@ from bridge import config, logs
 from bridge.app import App, broker
 from bridge.demo.board import VirtualBoard, serve
 from bridge.demo.broker import DemoBroker
+from bridge.demo.simulator import SimulatedBoard, find
 from bridge.errors import BridgeError, CaptureTimeout
 from bridge.mqtt import Message, Mqtt
 from bridge.outbox import Outbox, Publication
@@ -39,10 +43,12 @@ async def _demo(options: argparse.Namespace, say: "_Say") -> int:
     say.line()
     with DemoBroker() as there:
         say.line(f"  broker  {there.kind} on {there.host}:{there.port}")
-        board = VirtualBoard(port=options.port or 0, name=_CAMERA)
+        board, what = _board(options)
         await board.start()
         try:
-            say.line(f"  board   {board.url}, virtual; its scene moves with the clock")
+            say.line(f"  board   {board.url}, {what}")
+            if isinstance(board, SimulatedBoard):
+                say.line(f"  page    {board.http_url}, the board's own")
             configuration = config.Config.model_validate(
                 {
                     "mqtt": {"host": there.host, "port": there.port},
@@ -61,6 +67,15 @@ async def _demo(options: argparse.Namespace, say: "_Say") -> int:
             return code
         finally:
             await board.stop()
+
+
+def _board(options: argparse.Namespace) -> tuple[SimulatedBoard | VirtualBoard, str]:
+    """A board to play with, and what it is."""
+    program, port = find(), options.port or 0
+    if program is None:
+        return VirtualBoard(port=port, name=_CAMERA), "virtual; its scene moves with the clock"
+    board = SimulatedBoard(program, port=port, verbose=options.verbose)
+    return board, "the firmware itself, as a program"
 
 
 async def _play(

@@ -15,7 +15,6 @@ from tests.fakes import behaviours, picture, wire
 from tests.fakes.board import FakeBoard
 from tests.fakes.simulator import Simulator
 
-
 _KNOBS = {
     "camera_failed": "fail forever null",
     "no_fresh_frame": "fail forever stale",
