@@ -1,15 +1,16 @@
 """The demo with the firmware as its board, and without it."""
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,15 +24,6 @@ from tests.fakes.wire import stamp, talking
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _usual_port() -> Iterator[None]:
-    """Take the broker's usual port away: two demos that begin at once would both have it."""
-    with socket.socket() as taken:
-        with suppress(OSError):  # another has taken it, which is as good
-            taken.bind(("127.0.0.1", 1883))
-        yield
-
-
 @pytest.fixture(params=["firmware", "virtual"])
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Which board the demo has."""
@@ -41,18 +33,21 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 @contextmanager
 def demo(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "bridge", "demo", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    """The demo, and no other at the same time: two that begin at once both want port 1883."""
+    with (Path(tempfile.gettempdir()) / "esp32cam2mqtt-demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with subprocess.Popen(
+            [sys.executable, "-m", "bridge", "demo", *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
 
 def heard(process: subprocess.Popen[str], until: str) -> str:
