@@ -23,14 +23,11 @@ constexpr BoardPins kTJournal    {"t-journal",     "ESP32",   27, 25, 23, 19, 36
 constexpr BoardPins kEsp32s3Eye  {"esp32s3-eye",   "ESP32-S3", 15, 4,  5, 16, 17, 18, 12, 10,  8,  9, 11,  6,  7, 13, -1, -1, -1, true};
 // Its LED on pin 21 says that the board is on, and is no light for a picture.
 constexpr BoardPins kXiaoEsp32s3 {"xiao-esp32s3",  "ESP32-S3", 10, 40, 39, 48, 11, 12, 14, 16, 18, 17, 15, 38, 47, 13, -1, -1, -1, false};
-// clang-format on
 
-#if defined(BOARD_AI_THINKER) + defined(BOARD_WROVER_KIT) + defined(BOARD_ESP32S3_EYE) +    \
-        defined(BOARD_XIAO_ESP32S3) + defined(BOARD_M5_PSRAM) + defined(BOARD_T_JOURNAL) != \
-    1
-#error \
-    "Say which board it is, and one only: -D BOARD_AI_THINKER, BOARD_WROVER_KIT, \
-BOARD_ESP32S3_EYE, BOARD_XIAO_ESP32S3, BOARD_M5_PSRAM or BOARD_T_JOURNAL"
+#if defined(BOARD_AI_THINKER) + defined(BOARD_WROVER_KIT) + defined(BOARD_ESP32S3_EYE) + \
+    defined(BOARD_XIAO_ESP32S3) + defined(BOARD_M5_PSRAM) + defined(BOARD_T_JOURNAL) != 1
+#error "Say which board it is, one only: -D BOARD_AI_THINKER, BOARD_WROVER_KIT, BOARD_ESP32S3_EYE, BOARD_XIAO_ESP32S3, BOARD_M5_PSRAM or BOARD_T_JOURNAL"
+// clang-format on
 #elif defined(BOARD_AI_THINKER)
 constexpr const BoardPins& kBoard = kAiThinker;
 #elif defined(BOARD_WROVER_KIT)

@@ -72,7 +72,7 @@ bool DriverSensor::set_up(int tries) {
   const bool psram = psramFound();
   config.fb_location = psram ? CAMERA_FB_IN_PSRAM : CAMERA_FB_IN_DRAM;
   config.fb_count = psram ? 2 : 1;
-  // With one buffer there is no latest frame, and the driver would take this for two.
+  // Asked for the latest of one buffer, drivers have hung (esp32-camera #417).
   config.grab_mode = psram ? CAMERA_GRAB_LATEST : CAMERA_GRAB_WHEN_EMPTY;
 
   esp_err_t error = ESP_FAIL;
