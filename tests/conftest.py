@@ -14,6 +14,7 @@ from tests.fakes.broker import Broker
 from tests.fakes.certificates import Certificates, make_certificates
 from tests.fakes.client import Client, Version
 from tests.fakes.process import Process
+from tests.fakes.simulator import Option, Simulator
 
 # A time limit for each example fails where the machine is busy; pytest-timeout ends what hangs.
 hypothesis.settings.register_profile("ours", deadline=None)
@@ -81,6 +82,19 @@ def board() -> Iterator[Callable[..., FakeBoard]]:
     """``board(name, **options)``: a board that listens."""
     with ExitStack() as stack:
         yield lambda *args, **options: stack.enter_context(FakeBoard(*args, **options))
+
+
+@pytest.fixture
+def simulator(request: pytest.FixtureRequest) -> Iterator[Callable[..., Simulator]]:
+    """``simulator(**options)``: a board with our firmware, on its Wi-Fi and ready."""
+    with ExitStack() as stack:
+
+        def start(**options: Option) -> Simulator:
+            simulator = Simulator(**options)
+            _show_on_failure(request, simulator)
+            return stack.enter_context(simulator)
+
+        yield start
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
-"""A client's side of a board's two wires, for tests that talk to a board without the bridge."""
+"""A client's side of a board's wires, for tests that talk to a board without the bridge."""
 
+import http.client
 import io
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import websocket
 from PIL import Image
@@ -126,8 +128,49 @@ def stamp(data: bytes) -> Stamp:
     return Stamp(int(found[1]), int(found[2]), found[3] == b"1")
 
 
-def size(data: bytes) -> tuple[int, int]:
-    """Width and height, of a picture that can be decoded."""
+def decoded(data: bytes) -> Image.Image:
+    """The picture itself."""
     image = Image.open(io.BytesIO(data))
     image.load()
-    return image.size
+    return image
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """Width and height, of a picture that can be decoded."""
+    return decoded(data).size
+
+
+class Answer(NamedTuple):
+    """What a board's page answers."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body's JSON."""
+        return json.loads(self.body)
+
+
+def page(
+    url: str,
+    method: str,
+    path: str,
+    body: bytes | Mapping[str, Any] | None = None,
+    *,
+    password: str | None = None,
+    **headers: str,
+) -> Answer:
+    """Ask a board's HTTP server, once: a mapping goes as JSON."""
+    if password is not None:
+        headers["X-Password"] = password
+    if isinstance(body, Mapping):
+        body = json.dumps(body).encode()
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    try:
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        return Answer(response.status, dict(response.getheaders()), response.read())
+    finally:
+        connection.close()
