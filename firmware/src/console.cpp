@@ -63,7 +63,6 @@ void Console::hear(uint8_t byte) {
 void Console::obey(const camcore::ImprovCommand& command) {
   switch (command.kind) {
     case Command::kSendWifi:
-      send(camcore::improv_error(ImprovError::kNone));
       send(camcore::improv_state(ImprovState::kProvisioning));
       supervisor_.try_out(command.credentials, machine_.now());
       trying_ = true;
