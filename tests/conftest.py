@@ -14,11 +14,17 @@ from tests.fakes.broker import Broker
 from tests.fakes.certificates import Certificates, make_certificates
 from tests.fakes.client import Client, Version
 from tests.fakes.process import Process
-from tests.fakes.simulator import Option, Simulator
+from tests.fakes.simulator import Option, SimulatedBoard, Simulator
 
 # A time limit for each example fails where the machine is busy; pytest-timeout ends what hangs.
 hypothesis.settings.register_profile("ours", deadline=None)
 hypothesis.settings.load_profile("ours")
+
+Board = FakeBoard | SimulatedBoard
+"""A board, as far as a test needs one that does nothing wrong."""
+
+either = pytest.mark.parametrize("board", ["fake", "firmware"], indirect=True)
+"""For tests with a `board` that does nothing wrong: each runs with the firmware too."""
 
 _PROCESSES = pytest.StashKey[list[Process]]()
 
@@ -28,7 +34,7 @@ class StartBridge(Protocol):
 
     def __call__(
         self,
-        cameras: Mapping[str, FakeBoard | Mapping[str, Any]] | None = None,
+        cameras: Mapping[str, Board | Mapping[str, Any]] | None = None,
         *,
         on: Broker | None = None,
         start: bool = True,
@@ -78,10 +84,18 @@ def own_broker(request: pytest.FixtureRequest) -> Iterator[Callable[..., Broker]
 
 
 @pytest.fixture
-def board() -> Iterator[Callable[..., FakeBoard]]:
-    """``board(name, **options)``: a board that listens."""
+def board(request: pytest.FixtureRequest) -> Iterator[Callable[..., Board]]:
+    """``board(name, **options)``: a board that listens, a `FakeBoard` unless it is `either`."""
     with ExitStack() as stack:
-        yield lambda *args, **options: stack.enter_context(FakeBoard(*args, **options))
+
+        def start(*args: Any, **options: Any) -> Board:
+            if getattr(request, "param", "fake") == "fake":
+                return stack.enter_context(FakeBoard(*args, **options))
+            simulated = SimulatedBoard(*args, **options)
+            _show_on_failure(request, simulated)
+            return stack.enter_context(simulated)
+
+        yield start
 
 
 @pytest.fixture
@@ -128,7 +142,7 @@ def bridge(
     bridges: list[tuple[Bridge, bool]] = []
 
     def start_bridge(
-        cameras: Mapping[str, FakeBoard | Mapping[str, Any]] | None = None,
+        cameras: Mapping[str, Board | Mapping[str, Any]] | None = None,
         *,
         on: Broker | None = None,
         start: bool = True,
@@ -165,7 +179,7 @@ def bridge(
 def configuration(
     base_topic: str,
     broker: Broker,
-    cameras: Mapping[str, FakeBoard | Mapping[str, Any]],
+    cameras: Mapping[str, Board | Mapping[str, Any]],
     sections: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """A config.yaml for these cameras, with ``sections`` laid over the usual ones."""
@@ -186,7 +200,7 @@ def configuration(
         name: {**usual.get(name, {}), **sections.get(name, {})} for name in {**usual, **sections}
     }
     config["cameras"] = {
-        name: {"url": camera.url} if isinstance(camera, FakeBoard) else dict(camera)
+        name: dict(camera) if isinstance(camera, Mapping) else {"url": camera.url}
         for name, camera in cameras.items()
     }
     return config

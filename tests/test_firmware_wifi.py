@@ -131,15 +131,8 @@ class SerialLine:
     """A board of which we have the serial line, as a browser has it, log lines and all."""
 
     def __init__(self, *options: str) -> None:
-        self._command: list[str | Path] = [
-            program(),
-            "--ws-port",
-            "0",
-            "--http-port",
-            "0",
-            "--serial",
-            *options,
-        ]
+        ports = ("--ws-port", "0", "--http-port", "0")
+        self._command: list[str | Path] = [program(), *ports, "--serial", *options]
         self._received = b""
 
     def __enter__(self) -> Self:

@@ -349,6 +349,24 @@ class FakeBoard:
         texts = [frame.payload for frame in self.frames if frame.opcode == TEXT]
         return [text.decode(errors="replace") for text in texts]
 
+    @property
+    def captures(self) -> int:
+        """How many pictures it was asked for."""
+        return len(self.asked)
+
+    def wait_for_captures(self, count: int, timeout: float = 10.0) -> None:
+        """Wait until it was asked for so many pictures."""
+        self.wait_for_asked(count, timeout)
+
+    def clock(self) -> float:
+        """Now, by the clock that its pictures tell the time by, in milliseconds."""
+        return time.monotonic_ns() / 1e6
+
+    def exposed(self, jpeg: bytes) -> float:
+        """When a picture was taken, by that clock."""
+        asked_ns: int = stamp(jpeg)["asked_ns"]
+        return asked_ns / 1e6
+
     def wait_for(self, predicate: Callable[["FakeBoard"], object], timeout: float = 10.0) -> None:
         """Wait until ``predicate(board)`` holds, which is looked at whenever something happens."""
         with self._changed:

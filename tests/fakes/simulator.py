@@ -5,10 +5,13 @@ import os
 import re
 import socket
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 from tests.fakes.process import Process
+from tests.fakes.wire import stamp
 
 ROOT = Path(__file__).parents[2]
 _TIMEOUT = 10.0
@@ -83,6 +86,69 @@ class Simulator(Process):
     def starts(self) -> int:
         """How often it has started so far."""
         return sum(bool(re.search(_READY, line)) for line in self.lines)
+
+
+class SimulatedBoard(Simulator):
+    """The firmware in the place of a `FakeBoard`, for tests that script no misbehaviour.
+
+    It has what such tests use of a `FakeBoard`; how many bytes a picture has is its own affair.
+    """
+
+    def __init__(
+        self,
+        name: str = "board",
+        *,
+        wire: str = "v1",  # it speaks both, by the path
+        size: int = 0,
+        framesize: str = "VGA",
+        **options: Option,
+    ) -> None:
+        super().__init__(framesize=framesize, **options)
+        self.name = name
+
+    @property
+    def captures(self) -> int:
+        """How many pictures it has taken since its start."""
+        captures: int = self.state()["captures"]
+        return captures
+
+    @property
+    def restarts(self) -> int:
+        """How often it has started anew."""
+        return self.starts() - 1
+
+    def wait_for_captures(self, count: int, timeout: float = 10.0) -> None:
+        """Wait until it has taken so many pictures."""
+        self._wait_for(lambda: self.captures >= count, timeout)
+
+    def wait_for_open(self, count: int, timeout: float = 10.0) -> None:
+        """Wait until exactly that many connections are open."""
+        self._wait_for(lambda: self.state()["sockets"] == count, timeout)
+
+    def clock(self) -> float:
+        """Now, by the clock that its pictures tell the time by, in milliseconds."""
+        uptime: float = self.state()["clock"]
+        return uptime
+
+    def exposed(self, jpeg: bytes) -> float:
+        """When a picture's exposure began, by that clock."""
+        return stamp(jpeg).exposed_ms
+
+    def pause(self) -> None:
+        """Be away: its Wi-Fi is lost."""
+        self.tell("wifi down")
+
+    def drop(self) -> None:
+        """Hang up on everybody, which without Wi-Fi has been done already."""
+
+    def resume(self) -> None:
+        """Be back."""
+        self.tell("wifi up")
+
+    def _wait_for(self, condition: Callable[[], bool], timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, f"not within {timeout} s: {self.state()}"
 
 
 def arguments(options: dict[str, Option]) -> list[str]:
