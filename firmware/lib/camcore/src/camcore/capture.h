@@ -30,7 +30,7 @@ struct Picture {
   Frame frame;
   int width = 0;
   int height = 0;
-  Micros exposed = 0;  // when the exposure of its first row began, at the latest
+  Micros exposed = 0;  // no part of it was exposed before
   int dropped = 0;     // frames that were not good enough
   bool flash = false;
   int quality = 0;  // coarser than asked for if the scene did not fit into the buffer
@@ -53,7 +53,7 @@ class Capture {
   // Begin. One capture at a time: `running()` must be false.
   void start(const Shot& shot, const Settings& settings);
   bool running() const { return phase_ != Phase::kIdle; }
-  // Go on; blocks for one grab at most. Nothing while it is under way.
+  // Go on; blocks for one grab or one restart of the camera at most. Nothing while it is under way.
   std::optional<Outcome<Picture>> step();
   // Nobody waits for it any more.
   void cancel();
@@ -61,13 +61,51 @@ class Capture {
   const Tally& tally() const { return tally_; }
 
  private:
-  enum class Phase { kIdle, kSettling, kGrabbing };
-  // (the owner of capture.cpp fills in what it needs here)
+  enum class Phase { kIdle, kPreparing, kSettling, kGrabbing, kReviving };
+  using Result = std::optional<Outcome<Picture>>;
+
+  Result prepare();
+  Result settle();
+  Result grab();
+  Result revive();
+  Result nothing_came();
+  Result judge(Frame frame, Micros exposed);
+  std::optional<Micros> fresh_exposure(const Frame& frame);
+  bool apply(Settings& settings);
+  void take_coarser();
+
+  Result done(Picture picture);
+  Result refuse(Fault fault);
+  Result fail(Fault fault);
+  void leave();
+
   Sensor& sensor_;
   Lamp& lamp_;
   Machine& machine_;
   Phase phase_ = Phase::kIdle;
   Tally tally_;
+
+  // Of the capture under way.
+  Shot shot_;
+  Settings settings_;  // to be put back
+  Settings wanted_;    // those of this picture
+  bool flash_ = false;
+  Micros begun_ = 0;
+  Micros fresh_after_ = 0;  // no part of the picture may be exposed before
+  Micros watched_ = 0;      // since when `seen_` is counted
+  int seen_ = 0;
+  int frames_ = 0;
+  int dropped_ = 0;
+  int empty_ = 0;       // grabs without a frame, in a row
+  int mismatched_ = 0;  // fresh frames of another size than asked for
+  bool revived_ = false;
+  bool clock_is_wrong_ = false;   // the frames' timestamps are no good
+  std::optional<Fault> trouble_;  // what has gone wrong last
+
+  // Beyond it.
+  Settings in_force_;    // what the sensor was given last
+  Micros changed_ = 0;   // frames exposed before are not as `in_force_` has it
+  Micros previous_ = 0;  // the VSYNC of the frame that came last
 };
 
 }  // namespace camcore

@@ -12,11 +12,15 @@ const FrameSize* find_framesize(std::string_view name) {
 std::vector<const FrameSize*> framesizes_up_to(std::string_view largest) {
   std::vector<const FrameSize*> sizes;
   const FrameSize* last = find_framesize(largest);
-  if (last == nullptr) return sizes;
-  for (const FrameSize& size : kFrameSizes) {
-    if (size.width <= last->width && size.height <= last->height) sizes.push_back(&size);
+  for (const FrameSize* size = kFrameSizes; last != nullptr && size <= last; ++size) {
+    sizes.push_back(size);
   }
   return sizes;
+}
+
+const FrameSize* fitting(const FrameSize* size, std::string_view largest) {
+  const FrameSize* last = find_framesize(largest);
+  return last != nullptr && last < size ? last : size;
 }
 
 }  // namespace camcore

@@ -14,8 +14,9 @@ struct FrameSize {
   int height;
 };
 
-// From the smallest to the largest, as the driver's resolution table has them.
-constexpr FrameSize kFrameSizes[] = {
+// From the fewest pixels to the most. The driver's buffers go by that: whatever stands before the
+// size that they were made for fits into them.
+inline constexpr FrameSize kFrameSizes[] = {
     {"QQVGA", 160, 120},   {"QVGA", 320, 240},   {"CIF", 400, 296},   {"HVGA", 480, 320},
     {"VGA", 640, 480},     {"SVGA", 800, 600},   {"XGA", 1024, 768},  {"HD", 1280, 720},
     {"SXGA", 1280, 1024},  {"UXGA", 1600, 1200}, {"FHD", 1920, 1080}, {"QXGA", 2048, 1536},
@@ -25,7 +26,10 @@ constexpr FrameSize kFrameSizes[] = {
 // nullptr if there is none of that name; names are exact.
 const FrameSize* find_framesize(std::string_view name);
 
-// The names up to and including `largest`; all that have no more pixels than it.
+// Those up to and including `largest`; none if there is no such name.
 std::vector<const FrameSize*> framesizes_up_to(std::string_view largest);
+
+// `size`, or `largest` where that is smaller.
+const FrameSize* fitting(const FrameSize* size, std::string_view largest);
 
 }  // namespace camcore
