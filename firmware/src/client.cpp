@@ -74,17 +74,19 @@ size_t GatedClient::write(const uint8_t* data, size_t size) {
     const auto put = lwip_send(fd(), data + sent, size - sent, MSG_DONTWAIT);
     if (put > 0) {
       sent += static_cast<size_t>(put);
-    } else if (!(put < 0 && (not_yet(errno) || errno == ENOMEM) && wait_to_write())) {
+    } else if (errno == ENOMEM) {
+      delay(1);  // lwIP's own buffers are full, though this socket's are not
+      if (esp_timer_get_time() > deadline_) cut();
+    } else if (!not_yet(errno) || !wait_for_room()) {
       cut();
     }
   }
   return sent;
 }
 
-bool GatedClient::wait_to_write() {
+bool GatedClient::wait_for_room() {
   const camcore::Micros left = deadline_ - esp_timer_get_time();
   if (left <= 0) return false;
-  if (errno == ENOMEM) delay(1);  // lwIP's own buffers are full, though this socket's are not
   timeval time = {};
   time.tv_sec = left / camcore::kSecond;
   time.tv_usec = left % camcore::kSecond;

@@ -40,7 +40,7 @@ class GatedClient : public WiFiClient {
   using Print::write;
 
  private:
-  bool wait_to_write();
+  bool wait_for_room();
 
   camcore::Gate gate_;
   camcore::Micros deadline_ = 0;

@@ -82,6 +82,7 @@ void Desk::serve() {
     job.swap(handed_over_);
   }
   if (job == nullptr) return;
+  keep_this_firmware();  // its page can be reached, at the access point if nowhere else
   job->work([this, job](camcore::HttpResponse response) {
     camcore::HttpResponse ours = without_buffer(std::move(response));
     const std::lock_guard<std::mutex> lock(mutex_);

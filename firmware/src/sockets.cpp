@@ -215,16 +215,16 @@ void Sockets::part() {
 }
 
 void Sockets::hang_up(uint8_t number, uint16_t code, std::string_view reason) {
-  GatedClient* const tcp = client(number);
-  if (tcp == nullptr) return;
-  char words[125] = {static_cast<char>(code >> 8), static_cast<char>(code & 0xff)};
-  const size_t size = 2 + reason.copy(words + 2, sizeof words - 2);
-  tcp->allow(kToReadLittle);
-  // A copy keeps the socket open when the library drops its own.
-  auto leaver =
-      tcp->alive() ? std::make_unique<GatedClient>(*static_cast<WiFiClient*>(tcp)) : nullptr;
-  WebSockets::clientDisconnect(&_clients[number], code, words, size);
-  if (leaver != nullptr) show_out(std::move(leaver));
+  std::unique_ptr<GatedClient> leaver(client(number));
+  if (leaver == nullptr) return;
+  WSclient_t* const slot = &_clients[number];
+  uint8_t words[125] = {static_cast<uint8_t>(code >> 8), static_cast<uint8_t>(code & 0xff)};
+  const size_t size = 2 + reason.copy(reinterpret_cast<char*>(words) + 2, sizeof words - 2);
+  leaver->allow(kToReadLittle);
+  sendFrame(slot, WSop_close, words, size);
+  slot->tcp = nullptr;  // or the library closes it there and then
+  clientDisconnect(slot);
+  show_out(std::move(leaver));
 }
 
 // Closed at once, with bytes of the other side still unread, a connection ends in a reset that may

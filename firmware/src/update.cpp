@@ -32,4 +32,7 @@ std::string write_firmware(size_t size, const std::string& first, const HttpHand
   return Update.end() ? "" : Update.errorString();
 }
 
-void keep_this_firmware() { esp_ota_mark_app_valid_cancel_rollback(); }
+void keep_this_firmware() {
+  static bool kept = false;
+  if (!kept) kept = esp_ota_mark_app_valid_cancel_rollback() == ESP_OK;
+}
