@@ -72,3 +72,4 @@ class String {
 
 inline String operator+(String a, const String& b) { return a += b; }
 inline String operator+(String a, const char* b) { return a += b; }
+inline String operator+(const char* a, const String& b) { return String(a) += b; }

@@ -74,7 +74,7 @@ class WebSockets {
   void clientDisconnect(WSclient_t* client, uint16_t code, char* reason = nullptr,
                         size_t reasonLen = 0);
   bool sendFrame(WSclient_t* client, WSopcode_t opcode, uint8_t* payload = nullptr,
-                 size_t length = 0, bool fin = true, bool headerToPayload = false);
+                 size_t length = 0, bool fin = true);
   void handleWebsocket(WSclient_t* client);
   virtual size_t write(WSclient_t* client, uint8_t* out, size_t n);
   void handleHBTimeout(WSclient_t* client);
