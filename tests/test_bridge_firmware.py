@@ -142,7 +142,7 @@ def test_an_old_bridges_connection_to_a_board_with_a_key_is_unauthorized(
 @pytest.mark.parametrize(
     ("knob", "error"),
     [
-        ("fail forever null", "camera_failed"),
+        ("fail forever null 500", "camera_failed"),
         ("fail forever stale", "camera_failed"),
         ("fail forever noeoi", "camera_failed"),
         ("heap 15000 4000", "camera_failed"),
@@ -161,7 +161,7 @@ def test_a_fault_of_the_board_is_a_named_error_within_the_deadline(
     assert result["message"]
     assert result["duration"] < 12
     door.tell("fail 0")
-    door.tell("heap 150000 90000")
+    door.tell("heap 180000 110000")
     taken(talk, door)
 
 

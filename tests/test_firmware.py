@@ -175,7 +175,7 @@ def test_a_camera_that_fails_is_a_named_error_within_the_bridges_deadline(
 def test_a_single_bad_frame_costs_nothing_but_time(simulator: Simulators, kind: str) -> None:
     board = simulator(framesize="QVGA")
     with talking(board.url) as v1:
-        board.tell(f"fail 1 {kind}")
+        board.tell(f"fail 1 {kind} 100")
         asked = uptime(v1)
         _, data = v1.capture()
         assert stamp(data).exposed_ms >= asked
@@ -188,7 +188,7 @@ def test_a_board_short_of_memory_says_so_and_goes_on(simulator: Simulators) -> N
         board.tell("heap 15000 4000")
         answer = v1.ask("capture")
         assert (answer["error"], answer["retry_after_ms"]) == ("low_memory", 1000)
-        board.tell("heap 150000 90000")
+        board.tell("heap 180000 110000")
         v1.capture()
 
 

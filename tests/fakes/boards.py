@@ -16,7 +16,7 @@ from tests.fakes.board import FakeBoard
 from tests.fakes.simulator import Simulator
 
 _KNOBS = {
-    "camera_failed": "fail forever null",
+    "camera_failed": "fail forever null 100",  # ms that a frame is waited for in vain
     "no_fresh_frame": "fail forever stale",
     "low_memory": "heap 15000 4000",
 }
@@ -94,7 +94,7 @@ class Firmware:
 
     def mend_camera(self) -> None:
         self.simulator.tell("fail 0")
-        self.simulator.tell("heap 150000 90000")
+        self.simulator.tell("heap 180000 110000")
 
 
 class Sketch:
