@@ -13,11 +13,11 @@ constexpr uint8_t kBits = 8;
 }  // namespace
 
 void FlashLed::begin() {
-  if (!there()) return;
+  if (pin_ < 0) return;
 #if ESP_ARDUINO_VERSION_MAJOR >= 3
-  ledcAttachChannel(pin_, kHertz, kBits, kChannel);
+  there_ = ledcAttachChannel(pin_, kHertz, kBits, kChannel);
 #else
-  ledcSetup(kChannel, kHertz, kBits);
+  there_ = ledcSetup(kChannel, kHertz, kBits) > 0;
   ledcAttachPin(pin_, kChannel);
 #endif
   set(0);

@@ -8,9 +8,10 @@ class FlashLed : public camcore::Led {
  public:
   explicit FlashLed(const BoardPins& board) : pin_(board.flash) {}
   void begin();
-  bool there() const override { return pin_ >= 0; }
+  bool there() const override { return there_; }
   void set(int percent) override;
 
  private:
   const int8_t pin_;
+  bool there_ = false;
 };
