@@ -263,12 +263,14 @@ TEST_CASE("a link that is lost is tried again at once") {
 TEST_CASE("a link that comes and goes is not joined more than once a second") {
   Radio radio = online();
   radio.to_join = 0;
-  for (int i = 0; i < 100; ++i) {
-    radio.up = !radio.up;
+  for (int i = 0; i < 10; ++i) {
+    radio.up = false;
     radio.run(200 * kMillisecond);
+    radio.up = true;
+    while (radio.supervisor.state() != State::kOnline) radio.run(100 * kMillisecond);
   }
   const auto at = radio.times(Do::kConnect);
-  REQUIRE(at.size() > 5);
+  REQUIRE(at.size() >= 10);
   for (size_t i = 1; i < at.size(); ++i) CHECK(at[i] - at[i - 1] >= kSecond);
 }
 
@@ -365,7 +367,11 @@ TEST_CASE("the answer to who brought new credentials has time to get out") {
 TEST_CASE("after new credentials that don't work the earlier ones come back") {
   for (const int guests : {0, 1}) {
     Radio radio = online();
+    radio.up = false;
+    radio.run(kSecond);
+    radio.up = true;
     radio.run(10 * kMinute);
+    radio.told.clear();
     radio.guests = guests;
     radio.supervisor.try_out(kOther, radio.now);
     radio.run(kWifiTrial);
@@ -376,7 +382,7 @@ TEST_CASE("after new credentials that don't work the earlier ones come back") {
     CHECK(radio.supervisor.trial() == WifiSupervisor::Trial::kFailed);
     CHECK(radio.supervisor.state() == State::kOnline);
     CHECK(radio.supervisor.credentials()->ssid == kHome.ssid);
-    CHECK(radio.supervisor.reconnects() == 0);
+    CHECK(radio.supervisor.reconnects() == 1);  // the link that was lost, not the trial
     CHECK_FALSE(radio.ap);
   }
 }

@@ -25,7 +25,8 @@ struct ImprovCommand {
   Credentials credentials;  // of kSendWifi
 };
 
-// Bytes in, commands out; what is no packet of Improv's is skipped, as it may be anything.
+// Bytes in, commands out. What is no command's packet is skipped, as it may be anything: a person's
+// typing, or our own packets and log lines from a line that echoes.
 class ImprovReader {
  public:
   struct Event {
@@ -35,13 +36,14 @@ class ImprovReader {
   std::optional<Event> put(uint8_t byte);
 
  private:
-  std::string held_;
+  std::string held_;  // a packet so far
 };
 
 // Packets to send, whole, with header, checksum and line end.
 std::string improv_state(ImprovState state);
 std::string improv_error(ImprovError error);
-// The answer to a command: its strings, such as the URL to open.
+// The answer to a command: its strings, such as the URL to open. The packet has room for 253 bytes
+// of them, each with one more; the last ones are cut or left out.
 std::string improv_result(ImprovCommand::Kind command, const std::vector<std::string>& strings);
 
 }  // namespace camcore
