@@ -1,7 +1,9 @@
 #include "camcore/capture.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
+#include <utility>
 
 #include "camcore/jpeg.h"
 #include "camcore/json.h"
@@ -214,7 +216,6 @@ Capture::Result Capture::judge(Frame frame, Micros exposed) {
 
 Capture::Result Capture::nothing_came() {
   trouble_ = Fault{error::kCameraFailed, "the camera gave no frame", kRetryFailedMs};
-  lamp_.off(machine_.now());
   take_coarser();
   if (++empty_ >= 2) phase_ = Phase::kReviving;
   return {};

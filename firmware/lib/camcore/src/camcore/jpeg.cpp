@@ -52,7 +52,7 @@ JpegLook look_at_jpeg(const uint8_t* data, size_t size) {
 
     if (code == kSos) {
       if (look.width == 0) return faulty("no size");
-      if (length < 6 || length != 6u + 2 * segment[2] || behind == eoi) break;
+      if (length != 6u + 2 * segment[2] || behind == eoi) break;
       look.whole = true;
       return look;
     }
