@@ -50,7 +50,8 @@ class Capture {
   Capture(Sensor& sensor, Lamp& lamp, Machine& machine)
       : sensor_(sensor), lamp_(lamp), machine_(machine) {}
 
-  // Begin. One capture at a time: `running()` must be false.
+  // Begin. One capture at a time: `running()` must be false, and the picture before given back, as
+  // its frame may be the only buffer, or go with a restart of the camera.
   void start(const Shot& shot, const Settings& settings);
   bool running() const { return phase_ != Phase::kIdle; }
   // Go on; blocks for one grab or one restart of the camera at most. Nothing while it is under way.
