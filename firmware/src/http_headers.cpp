@@ -43,6 +43,7 @@ std::vector<std::pair<const char*, std::string>> http_headers(
   if (response.retry_after > 0) {
     headers.emplace_back("Retry-After", std::to_string(response.retry_after));
   }
+  if (!response.allow.empty()) headers.emplace_back("Allow", response.allow);
   const camcore::Picture& picture = response.picture;
   if (picture.frame) {
     const camcore::Micros age = esp_timer_get_time() - picture.exposed;

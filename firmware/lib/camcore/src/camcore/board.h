@@ -68,6 +68,7 @@ class Board {
   const Access& access() const { return access_; }
   bool change_access(const Access& access);
   const Identity& identity() const { return identity_; }
+  std::string largest() const { return sensor_.largest(); }
   void count_wifi_reconnect() { ++wifi_reconnects_; }
 
   // Give the camera up for good, as before an update: captures are answered with `busy` until the

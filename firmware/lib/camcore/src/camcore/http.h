@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,10 @@ namespace camcore {
 
 constexpr size_t kMaxBody =
     1024;  // bytes of a request's body; a firmware image is streamed instead
+constexpr size_t kMinFirmware = 64 * 1024;  // the bootloader of a board is a third of it
+constexpr size_t kMaxFirmware =
+    3 * 1024 * 1024;  // no partition of a board that we know is larger; the shell knows its own
+constexpr int kToWaitForPassword = 60;  // seconds, as PasswordGuard has it
 
 struct HttpRequest {
   std::string method;    // "GET"
@@ -30,6 +35,7 @@ struct HttpResponse {
   std::string body;
   Picture picture;      // instead of the body, if there is a frame in it
   int retry_after = 0;  // seconds; 0: no such header
+  std::string allow{};  // of a 405: the methods that there are; else empty
 };
 
 // Answers requests on behalf of the board. All of it runs in the board's loop; the adapters hand
@@ -51,10 +57,28 @@ class Page {
   HttpResponse end_update(const std::string& fault);
 
  private:
+  struct Route;
+  static const Route kRoutes[];
+
+  // Why this request is not answered, or else which route it takes.
+  std::optional<HttpResponse> refuse(const HttpRequest& request, const Route*& route);
+  std::optional<HttpResponse> ask_password(const std::string& shown);
+
+  HttpResponse page(const HttpRequest& request);
+  HttpResponse status(const HttpRequest& request);
+  HttpResponse settings(const HttpRequest& request);
+  HttpResponse change_settings(const HttpRequest& request);
+  HttpResponse change_wifi(const HttpRequest& request);
+  HttpResponse change_access(const HttpRequest& request);
+  HttpResponse restart(const HttpRequest& request);
+  HttpResponse update(const HttpRequest& request);
+  void capture(const HttpRequest& request, Reply reply);
+
   Board& board_;
   WifiSupervisor& wifi_;
   Machine& machine_;
   PasswordGuard guard_;
+  bool updating_ = false;  // from here on until the restart
 };
 
 }  // namespace camcore
