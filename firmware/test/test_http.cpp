@@ -290,6 +290,7 @@ TEST_CASE("only a host that can't be somebody else's is answered") {
                            "192.0.2",
                            "192.0.2.256",
                            "192.0.2.7.",
+                           "192.0.2.",
                            "192..2.7",
                            "1.2.3.4.5",
                            ".local",

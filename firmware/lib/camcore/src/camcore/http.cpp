@@ -73,7 +73,7 @@ bool ends_in_local(std::string_view name) {
   constexpr std::string_view kLocal = ".local";
   if (name.size() <= kLocal.size()) return false;
   return std::equal(kLocal.begin(), kLocal.end(), name.end() - kLocal.size(),
-                    [](char a, char b) { return a == (b | 0x20) || a == b; });
+                    [](char a, char b) { return a == (b | 0x20); });
 }
 
 // Whether a Host header is one that a page from elsewhere can't have. With a name of its own that

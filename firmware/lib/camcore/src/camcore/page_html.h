@@ -115,8 +115,8 @@ async function ask(method, path, body) {
   } catch {
     throw Error('The board does not answer.');
   }
-  if (response.ok) return response;
   locked = response.status === 401 || response.status === 429;
+  if (response.ok) return response;
   throw Error(words(response.status, await response.json().catch(() => ({}))));
 }
 
