@@ -17,7 +17,7 @@ constexpr size_t kMaxBody =
     1024;  // bytes of a request's body; a firmware image is streamed instead
 constexpr size_t kMinFirmware = 64 * 1024;  // the bootloader of a board is a third of it
 constexpr size_t kMaxFirmware =
-    3 * 1024 * 1024;  // no partition of a board that we know is larger; the shell knows its own
+    3 * 1024 * 1024;  // more than ours will ever be; what fits into its partition the shell knows
 constexpr int kToWaitForPassword = 60;  // seconds, as PasswordGuard has it
 
 struct HttpRequest {

@@ -80,7 +80,6 @@ WifiSupervisor::Do WifiSupervisor::step(Micros now, bool linked, int guests) {
     if (!switched_) {
       if (now < connect_at_) return Do::kNothing;
       switched_ = true;
-      trial_ends_ = now + kWifiTrial;
       return connect(now);
     }
     if (now >= trial_ends_ && !believes(now, linked)) return end_trial(now);
@@ -160,6 +159,7 @@ void WifiSupervisor::try_out(const Credentials& credentials, Micros now) {
   switched_ = false;
   attempts_ = 0;
   connect_soon(now + kWifiToSwitch);
+  trial_ends_ = connect_at_ + kWifiTrial;
 }
 
 WifiSupervisor::Do WifiSupervisor::end_trial(Micros now) {
