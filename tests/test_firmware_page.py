@@ -98,7 +98,7 @@ def test_an_option_that_is_wrong_is_named(
 def test_a_camera_that_fails_is_told_over_http_too(simulator: Simulators) -> None:
     board = simulator(no_camera=True)
     answer = page(board.http_url, "GET", "/capture")
-    assert answer.status in (502, 503)
+    assert answer.status == 502
     assert error_of(answer) == "camera_failed"
     assert page(board.http_url, "GET", "/status").status == 200
 
@@ -143,7 +143,7 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("path", "body"), CHANGES)
-@pytest.mark.parametrize("password", [None, "", "wrong", PASSWORD + " "])
+@pytest.mark.parametrize("password", [None, "", "wrong", PASSWORD + "x", PASSWORD[:-1]])
 def test_nothing_is_changed_without_the_password(
     simulator: Simulators, path: str, body: dict[str, Any], password: str | None
 ) -> None:
@@ -215,7 +215,7 @@ def test_the_key_is_set_over_the_page_and_never_told(simulator: Simulators) -> N
 
 def test_a_restart_comes_after_its_answer(simulator: Simulators) -> None:
     board = simulator(password=PASSWORD)
-    assert page(board.http_url, "POST", "/restart", {}, password=PASSWORD).status in (200, 202)
+    assert page(board.http_url, "POST", "/restart", {}, password=PASSWORD).status == 202
     board.wait_for_start(2)
     assert page(board.http_url, "GET", "/status").json["reset_reason"] == "software"
 
