@@ -29,15 +29,15 @@ constexpr BoardPins kXiaoEsp32s3 {"xiao-esp32s3",  "ESP32-S3", 10, 40, 39, 48, 1
 #error "Say which board it is, one only: -D BOARD_AI_THINKER, BOARD_WROVER_KIT, BOARD_ESP32S3_EYE, BOARD_XIAO_ESP32S3, BOARD_M5_PSRAM or BOARD_T_JOURNAL"
 // clang-format on
 #elif defined(BOARD_AI_THINKER)
-constexpr const BoardPins& kBoard = kAiThinker;
+inline constexpr const BoardPins& kBoard = kAiThinker;
 #elif defined(BOARD_WROVER_KIT)
-constexpr const BoardPins& kBoard = kWroverKit;
+inline constexpr const BoardPins& kBoard = kWroverKit;
 #elif defined(BOARD_ESP32S3_EYE)
-constexpr const BoardPins& kBoard = kEsp32s3Eye;
+inline constexpr const BoardPins& kBoard = kEsp32s3Eye;
 #elif defined(BOARD_XIAO_ESP32S3)
-constexpr const BoardPins& kBoard = kXiaoEsp32s3;
+inline constexpr const BoardPins& kBoard = kXiaoEsp32s3;
 #elif defined(BOARD_M5_PSRAM)
-constexpr const BoardPins& kBoard = kM5Psram;
+inline constexpr const BoardPins& kBoard = kM5Psram;
 #elif defined(BOARD_T_JOURNAL)
-constexpr const BoardPins& kBoard = kTJournal;
+inline constexpr const BoardPins& kBoard = kTJournal;
 #endif
