@@ -120,8 +120,7 @@ std::optional<ImprovReader::Event> ImprovReader::put(uint8_t byte) {
   if (held_.size() <= end) return {};
   const std::string all = std::move(held_);
   held_.clear();
-  if (checksum({all.data(), end}) == byte)
-    return parse_command({all.data() + kHead, end - kHead});
+  if (checksum({all.data(), end}) == byte) return parse_command({all.data() + kHead, end - kHead});
   // It may have been cut short so near its end that the next one's header has begun in it; that one
   // is what is to be answered then.
   held_ = header_begun(all);
