@@ -157,11 +157,23 @@ void store_options() {
   }
 }
 
+sigset_t signals(std::initializer_list<int> numbers) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : numbers) sigaddset(&set, number);
+  return set;
+}
+
 // Whatever the other threads are at; nothing but a file of NVS would be left half done.
 [[noreturn]] void end() {
   finish_nvs();
   if (!options.control.empty()) unlink(options.control.c_str());
 #ifdef __SANITIZE_ADDRESS__
+  // It stops all threads by a signal that a SIGCONT takes away again, and would wait for ever; and
+  // who ends a program that may be frozen sends one.
+  const sigset_t thaw = signals({SIGCONT});
+  const timespec time = {0, 200'000'000};
+  sigtimedwait(&thaw, nullptr, &time);
   __lsan_do_leak_check();
 #endif
   _exit(0);
@@ -169,12 +181,10 @@ void store_options() {
 
 void end_on_signals() {
   signal(SIGPIPE, SIG_IGN);
-  sigset_t ends;
-  sigemptyset(&ends);
-  sigaddset(&ends, SIGTERM);
-  sigaddset(&ends, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &ends, nullptr);  // of all threads, as they inherit it
-  std::thread([ends] {
+  const sigset_t all = signals({SIGTERM, SIGINT, SIGCONT});
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);  // of all threads, as they inherit it
+  std::thread([] {
+    const sigset_t ends = signals({SIGTERM, SIGINT});
     int which;
     sigwait(&ends, &which);
     end();
