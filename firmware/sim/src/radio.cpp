@@ -34,6 +34,7 @@ bool up = true;  // the network that exists
 wifi_mode_t mode = WIFI_MODE_NULL;
 std::string ssid, passphrase;  // what the station was told to join; empty: nothing
 int64_t asked_at = 0;
+bool seen = false;  // the firmware has looked since, as it has on a board, whose clock never jumps
 wl_status_t station = WL_DISCONNECTED;
 std::string access_point;  // its name; empty: off
 int guests = 0;
@@ -56,9 +57,9 @@ void look() {
     const int64_t waited = sim::now() - asked_at;
     const bool there = up && ssid == sim::options.ssid;
     const bool right = passphrase == sim::options.wifi_password;
-    if (there && right && waited >= kToJoin) {
+    if (seen && there && right && waited >= kToJoin) {
       station = WL_CONNECTED;
-    } else if (waited >= kToBeRefused) {
+    } else if (seen && waited >= kToBeRefused) {
       station = there ? WL_CONNECT_FAILED : WL_NO_SSID_AVAIL;
     }
   } else if (station == WL_CONNECTED && !up) {
@@ -129,6 +130,7 @@ wl_status_t WiFiClass::begin(const char* wanted, const char* secret, int32_t, co
   ssid = wanted;
   passphrase = secret == nullptr ? "" : secret;
   asked_at = sim::now();
+  seen = false;
   leave(WL_IDLE_STATUS);
   look();
   return station;
@@ -144,6 +146,7 @@ bool WiFiClass::disconnect(bool, bool) {
 wl_status_t WiFiClass::status() {
   const std::lock_guard<std::mutex> lock(mutex);
   look();
+  seen = true;
   return station;
 }
 
