@@ -66,7 +66,7 @@ struct Failure {
   int times = 0;  // < 0: for ever
   std::string kind;
   int64_t wait = 0;
-  int64_t late = 0;  // how much older a stale frame is
+  int64_t since = 0;
 };
 
 std::mutex mutex;
@@ -137,7 +137,10 @@ camera_fb_t* hand_out(const Taken& taken, bool failing) {
   if (failing && failure.kind == "noeoi") jpeg.size -= jpeg.size / 5;
   if (failing && failure.kind == "nosoi") memset(jpeg.data.get(), 0, 2);
   if (failing && failure.kind == "badtime") vsync = 0;
-  if (failing && failure.kind == "stale") vsync -= failure.late;
+  // Later than the one before, and never later than it began to fail.
+  if (failing && failure.kind == "stale") {
+    vsync = failure.since / 2 + (taken.vsync - failure.since) / 1000;
+  }
 
   driver->out.push_back({});
   HandedOut& handed = driver->out.back();
@@ -210,7 +213,7 @@ bool sim::fail(int times, const std::string& kind, int64_t wait) {
   constexpr const char* kKinds[] = {"null", "noeoi", "nosoi", "stale", "badtime"};
   if (std::find(std::begin(kKinds), std::end(kKinds), kind) == std::end(kKinds)) return false;
   const std::lock_guard<std::mutex> lock(mutex);
-  failure = {times, kind, wait, now() / 2};  // old, and yet of this start
+  failure = {times, kind, wait, now()};
   return true;
 }
 
