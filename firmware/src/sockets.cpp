@@ -20,7 +20,7 @@ constexpr size_t kWaitingRoom = 3;
 constexpr size_t kLeavingRoom = 2;
 
 constexpr Micros kToAsk = 5 * kSecond;   // for a whole request
-constexpr Micros kToRead = 6 * kSecond;  // for all the answers of a round
+constexpr Micros kToRead = 5 * kSecond;  // for all the answers of a round; with a grab, under 6
 constexpr Micros kToReadLittle =
     kSecond;                          // for what the library says: a handshake, a ping, a close
 constexpr Micros kToLeave = kSecond;  // after our last word

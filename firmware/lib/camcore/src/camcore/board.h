@@ -30,12 +30,11 @@ struct Identity {
   bool psram = false;
 };
 
-class Session;  // one WebSocket connection's conversation, in session.h
+class Writer;
 
 class Board {
  public:
   Board(Sensor& sensor, Led& led, Store& store, Machine& machine, Identity identity);
-  ~Board();
 
   // Load what is stored and give it to the sensor.
   void begin();
@@ -81,17 +80,60 @@ class Board {
   void loop();
 
  private:
-  friend class Session;
-  // (the owner of board.cpp fills in what it needs here)
+  // One WebSocket connection.
+  struct Session {
+    Link* link = nullptr;
+    bool v1 = false;
+    bool trusted = false;  // has shown the key, or there is none
+    bool useful = false;   // has got a picture, or shown the key
+    bool asked = false;    // a capture of its own waits or is under way
+    Micros opened = 0;
+    Micros heard = 0;
+    std::string nonce;
+    struct Message {
+      Kind kind;
+      std::string text;
+    };
+    std::deque<Message> messages;  // not yet answered
+  };
+
+  // A capture that waits or, as the first, is under way. Of a slot, or of whoever waits for `done`.
+  struct Job {
+    int slot;
+    std::optional<std::string> id;
+    Shot shot;
+    Done done;
+  };
+
+  void greet(Session& session);
+  void answer(int slot);
+  bool answer_legacy(int slot, const Session::Message& message);
+  std::optional<Fault> obey(int slot, const Session::Message& message,
+                            std::optional<std::string>& id);
+  std::optional<Fault> prove(Session& session, const cJSON* command,
+                             const std::optional<std::string>& id);
+  std::optional<Fault> queue(int slot, const cJSON* command, std::optional<std::string> id);
+  void deliver(const Job& job, Outcome<Picture> outcome);
+  void fail(Session& session, const std::optional<std::string>& id, const Fault& fault);
+  std::optional<Fault> obstacle();
+  std::string fits() const;  // the largest frame size, also while there is no camera
+  void describe(Writer& out) const;
+  void report(Writer& out);
+
   Sensor& sensor_;
   Store& store_;
   Machine& machine_;
   Identity identity_;
   Settings settings_;
+  Settings stored_;
   Access access_;
   Lamp lamp_;
   Capture capture_;
   uint32_t wifi_reconnects_ = 0;
+  std::array<Session, kSlots> sessions_;
+  std::deque<Job> jobs_;
+  bool stopped_ = false;  // no camera any more
+  Micros restart_at_ = 0;
 };
 
 }  // namespace camcore

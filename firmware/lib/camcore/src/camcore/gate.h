@@ -39,7 +39,12 @@ class Gate {
 
  private:
   void look();
+  void look_at_request();
+  void look_at_frame();
+
   std::string held_;
+  size_t at_ = 0;      // what is before has been taken
+  size_t looked_ = 0;  // for the request's end, up to here
   std::string path_;
   size_t whole_ = 0;
   State state_ = State::kWaiting;
