@@ -6,7 +6,7 @@ import pytest
 import websocket
 
 from tests.fakes.simulator import Simulator
-from tests.fakes.wire import V1, connected, decoded, picture, size, stamp, talking, wait_until_up
+from tests.fakes.wire import V1, connected, decoded, picture, size, stamp, talking
 
 Simulators = Callable[..., Simulator]
 
@@ -165,6 +165,7 @@ def test_a_camera_that_fails_is_a_named_error_within_the_bridges_deadline(
         assert uptime(v1) - asked < 15_000  # capture.timeout's default
         assert board.state()["led"] == 0
         board.tell("fail 0")
+        board.tell("advance 60")  # the light has been on for long, and has to cool down
         head, _ = v1.capture(id="c2", flash=True)
         assert (head["id"], head["flash"]) == ("c2", True)
         status = v1.ask("status")
@@ -230,8 +231,7 @@ def test_a_restart_that_is_asked_for_comes_after_its_answer(simulator: Simulator
     with talking(board.url) as v1:
         assert v1.ask("restart", id="r") == {"type": "ok", "id": "r", "cmd": "restart"}
         assert v1.closing_code() == 1001
-    wait_until_up(board.url)
-    assert board.starts() == 2
+    board.wait_for_start(2)
     with talking(board.url) as v1:
         assert v1.ask("status")["reset_reason"] == "software"
 

@@ -267,6 +267,7 @@ class _Raw:
         return taken
 
 
+@pytest.mark.timeout(600)  # much work, and with sanitizers more
 def test_a_hundred_thousand_random_messages_bring_an_answer_each_and_no_harm(
     simulator: Simulators,
 ) -> None:
@@ -352,6 +353,7 @@ def _leave_in_the_middle(client: websocket.WebSocket) -> None:
     _reset(client)
 
 
+@pytest.mark.timeout(600)  # much work, and with sanitizers more
 def test_a_day_of_clients_that_come_and_go_leaves_nothing_behind(simulator: Simulators) -> None:
     """1,440 of them, one a minute by the board's clock; the first hour is for warming up."""
     board = simulator(framesize="QVGA", fps=200)

@@ -9,12 +9,6 @@
 #include "boards.h"
 #include "defaults.h"
 
-namespace {
-
-constexpr camcore::Micros kTimeToSayGoodbye = 300 * camcore::kMillisecond;
-
-}  // namespace
-
 void EspMachine::watch() {
 #if ESP_ARDUINO_VERSION_MAJOR >= 3
   esp_task_wdt_config_t config = {};
@@ -28,12 +22,7 @@ void EspMachine::watch() {
   esp_task_wdt_add(nullptr);
 }
 
-void EspMachine::tick() {
-  esp_task_wdt_reset();
-  if (restart_at_ == 0 || now() < restart_at_) return;
-  Serial.flush();
-  ESP.restart();
-}
+void EspMachine::alive() { esp_task_wdt_reset(); }
 
 camcore::Micros EspMachine::now() { return esp_timer_get_time(); }
 
@@ -71,7 +60,8 @@ std::string EspMachine::reset_reason() {
 }
 
 void EspMachine::restart() {
-  if (restart_at_ == 0) restart_at_ = now() + kTimeToSayGoodbye;
+  Serial.flush();
+  ESP.restart();
 }
 
 void EspMachine::log(std::string_view line) {

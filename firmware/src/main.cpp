@@ -67,6 +67,6 @@ void loop() {
   app->desk.serve();
   app->sockets.loop();
   app->board.loop();
-  app->machine.tick();
+  app->machine.alive();
   delay(1);  // the chip rests meanwhile
 }

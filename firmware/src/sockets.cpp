@@ -26,6 +26,7 @@ constexpr Micros kToReadLittle =
 constexpr Micros kToLeave = kSecond;  // after our last word
 
 constexpr char kNotWebSocket[] = "This is a WebSocket server only.\n";
+constexpr char kRestarting[] = "This board is restarting.\n";
 constexpr char kUnauthorized[] = "This board has a key: connect to /v1.\n";
 
 }  // namespace
@@ -77,6 +78,8 @@ bool Sockets::settled(Guest& guest) {
   }
   if (gate.state() != camcore::Gate::State::kWhole || !gate.is_websocket()) {
     turn_away(guest, "400 Bad Request", kNotWebSocket);
+  } else if (board_.leaving()) {
+    turn_away(guest, "503 Service Unavailable", kRestarting);
   } else if (!board_.admits(gate.path())) {
     turn_away(guest, "401 Unauthorized", kUnauthorized);
   } else {
@@ -152,7 +155,8 @@ void Sockets::runCbEvent(uint8_t number, WStype_t type, uint8_t* payload, size_t
     case WStype_CONNECTED:
       slot.open = true;
       slot.close_code = 0;
-      board_.opened(number, {reinterpret_cast<const char*>(payload), size}, slot);
+      // Of the same request that was admitted, however the library reads it.
+      board_.opened(number, client(number)->gate().path(), slot);
       break;
     case WStype_DISCONNECTED:
       if (slot.open) board_.closed(number);

@@ -93,7 +93,8 @@ int Board::gives_way() const {
   const Micros now = const_cast<Machine&>(machine_).now();
   for (int slot = 0; slot < kSlots; ++slot) {
     const Session& session = sessions_[static_cast<size_t>(slot)];
-    if (session.link == nullptr || busy(slot) || now - session.heard < kIdle) continue;
+    const bool silent = !session.useful || now - session.heard >= kIdle;
+    if (session.link == nullptr || busy(slot) || !silent) continue;
     if (found >= 0) {
       const Session& other = sessions_[static_cast<size_t>(found)];
       if (session.useful != other.useful ? session.useful : session.heard >= other.heard) continue;
@@ -131,7 +132,7 @@ void Board::report(Writer& out) {
 }
 
 std::string Board::status_json() {
-  Writer out;
+  Writer out("status");
   describe(out);
   report(out);
   write(out, settings_);
@@ -180,7 +181,7 @@ std::optional<Fault> Board::obey(int slot, const Session::Message& message,
   if (!bare) {
     if (message.kind != Kind::kText) return bad("expected a text message in one frame");
     Outcome<Json> parsed = parse_object(message.text);
-    if (const Fault* fault = fault_of(parsed)) return *fault;
+    if (const Fault* fault = fault_of(parsed)) return session.trusted ? *fault : deny(session);
     command = std::move(std::get<Json>(parsed));
     if (const cJSON* given = member(command.get(), "id"); given && !cJSON_IsNull(given)) {
       const size_t length = cJSON_IsString(given) ? characters(given->valuestring) : 0;
@@ -192,11 +193,8 @@ std::optional<Fault> Board::obey(int slot, const Session::Message& message,
     name = cmd->valuestring;
     if (name == "auth") return prove(session, command.get(), id);
   }
-  if (!session.trusted) {
-    session.link->close(kPolicy, "unauthorized");
-    return Fault{error::kUnauthorized, "this board has a key: send auth first", -1};
-  }
-  if (name == kCapture) return queue(slot, command.get(), std::move(id));
+  if (!session.trusted) return deny(session);
+  if (name == kCapture) return queue(slot, command.get(), id);
   if (name == "status") {
     Writer status("status");
     report(status.add_id(id));
@@ -223,6 +221,11 @@ std::optional<Fault> Board::obey(int slot, const Session::Message& message,
                  quoted(member(command.get(), "cmd"), 60) + " is no command of this board", -1};
   }
   return {};
+}
+
+Fault Board::deny(Session& session) {
+  session.link->close(kPolicy, "unauthorized");
+  return {error::kUnauthorized, "this board has a key, and wants proof of it first", -1};
 }
 
 std::optional<Fault> Board::prove(Session& session, const cJSON* command,
@@ -270,7 +273,8 @@ std::optional<Fault> Board::obstacle() {
   return {};
 }
 
-std::optional<Fault> Board::queue(int slot, const cJSON* command, std::optional<std::string> id) {
+std::optional<Fault> Board::queue(int slot, const cJSON* command,
+                                  const std::optional<std::string>& id) {
   Shot shot;
   if (command != nullptr) {
     const auto parsed = parse_shot(command, sensor_.largest());
@@ -278,7 +282,7 @@ std::optional<Fault> Board::queue(int slot, const cJSON* command, std::optional<
     shot = std::get<Shot>(parsed);
   }
   if (auto fault = obstacle()) return fault;
-  jobs_.push_back({slot, std::move(id), shot, nullptr});
+  jobs_.push_back({slot, id, shot, nullptr});
   sessions_[static_cast<size_t>(slot)].asked = true;
   return {};
 }

@@ -74,6 +74,7 @@ class Board {
   // restart. Done when it returns.
   void stop_camera();
   void restart_soon();  // after what is under way was sent
+  bool leaving() const { return restart_at_ != 0; }
 
   // One round: a step of the capture under way, the next request, time limits. Blocks for one
   // grab or one timed send at most.
@@ -112,7 +113,8 @@ class Board {
                             std::optional<std::string>& id);
   std::optional<Fault> prove(Session& session, const cJSON* command,
                              const std::optional<std::string>& id);
-  std::optional<Fault> queue(int slot, const cJSON* command, std::optional<std::string> id);
+  std::optional<Fault> queue(int slot, const cJSON* command, const std::optional<std::string>& id);
+  Fault deny(Session& session);
   void deliver(const Job& job, Outcome<Picture> outcome);
   void fail(Session& session, const std::optional<std::string>& id, const Fault& fault);
   std::optional<Fault> obstacle();
