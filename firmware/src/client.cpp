@@ -70,6 +70,9 @@ void GatedClient::stop() {
 
 size_t GatedClient::write(const uint8_t* data, size_t size) {
   size_t sent = 0;
+  // What it had said before it left is of no use then, and the library, which still takes it for
+  // connected, would try for five seconds.
+  if (!alive_) stop();
   while (alive_ && sent < size) {
     const auto put = lwip_send(fd(), data + sent, size - sent, MSG_DONTWAIT);
     if (put > 0) {
