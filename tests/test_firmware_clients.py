@@ -205,6 +205,11 @@ def test_a_broken_frame_ends_its_connection_alone(simulator: Simulators, name: s
         v1.capture()
 
 
+# Minutes of work on two cores, so not with every run: FIRMWARE_SOAK=1 make test-firmware
+LONG = pytest.mark.skipif(
+    not os.environ.get("FIRMWARE_SOAK"), reason="long: FIRMWARE_SOAK=1 make test-firmware"
+)
+
 # Very many messages
 
 _SEEDS = [
@@ -267,6 +272,7 @@ class _Raw:
         return taken
 
 
+@LONG
 @pytest.mark.timeout(600)  # much work, and with sanitizers more
 def test_a_hundred_thousand_random_messages_bring_an_answer_each_and_no_harm(
     simulator: Simulators,
@@ -353,6 +359,7 @@ def _leave_in_the_middle(client: websocket.WebSocket) -> None:
     _reset(client)
 
 
+@LONG
 @pytest.mark.timeout(600)  # much work, and with sanitizers more
 def test_a_day_of_clients_that_come_and_go_leaves_nothing_behind(simulator: Simulators) -> None:
     """1,440 of them, one a minute by the board's clock; the first hour is for warming up."""
