@@ -28,6 +28,22 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
+// Whether the library reads the same lines: it ends one at every \n, and the header at the first
+// that is blank. Else what it takes for the path may be another than the one that was admitted, and
+// the rest of the request for a frame begun, for whose end everybody would wait.
+bool is_read_alike(std::string_view request) {
+  while (!request.empty()) {
+    const size_t end = request.find("\r\n");
+    const std::string_view line = request.substr(0, end);
+    if (trimmed(line).empty()) return false;
+    for (const char c : line) {
+      if (static_cast<unsigned char>(c) < ' ' && c != '\t') return false;
+    }
+    request = end == std::string_view::npos ? std::string_view() : request.substr(end + 2);
+  }
+  return true;
+}
+
 // Whether the header lines ask for a WebSocket. A second line that begins like a request is none:
 // the library would take its path for the one that was admitted.
 bool asks_for_websocket(std::string_view lines) {
@@ -104,7 +120,8 @@ void Gate::look_at_request() {
   const size_t line = held.find("\r\n");
   const std::string_view target = held.substr(kGet.size(), line - kGet.size());
   path_ = target.substr(0, target.find(' '));
-  is_websocket_ = line < end && asks_for_websocket(held.substr(line + 2, end - line - 2));
+  is_websocket_ = line < end && is_read_alike(held.substr(0, end)) &&
+                  asks_for_websocket(held.substr(line + 2, end - line - 2));
   whole_ = end + kEnd.size();
 }
 
