@@ -21,6 +21,8 @@ MAX_VALUES = 100_000
 """Counted with what aliases repeat: a few lines of them can stand for billions of values."""
 MAX_DEPTH = 20
 """Of nested blocks. config.yaml has four."""
+
+_TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
 MAX_PROBLEMS = 100
 """Reported at once. Who has more has one that repeats."""
 
@@ -319,7 +321,7 @@ class _Composer:
         elif isinstance(event, yaml.ScalarEvent):
             value = self._scalar(event, path)
         elif depth == MAX_DEPTH:
-            raise _RefusedError(event, f"nested more than {MAX_DEPTH} deep")
+            raise _RefusedError(event, _TOO_DEEP)
         elif isinstance(event, yaml.SequenceStartEvent):
             value = self._sequence(path, depth + 1)
         else:
@@ -396,6 +398,8 @@ def _in_words(exc: yaml.MarkedYAMLError) -> tuple[int, str]:
     mark = (exc.context_mark if begins else None) or exc.problem_mark or exc.context_mark
     if mark is None:
         return 0, "this is not YAML"
+    if "nesting depth" in problem:  # libyaml 0.2.6 has a limit of its own, far beyond ours
+        return mark.line + 1, _TOO_DEEP
     if "',' or " in problem and exc.context_mark:
         words += f" (it was opened in line {exc.context_mark.line + 1})"
     return mark.line + 1, f"column {mark.column + 1}: this is not YAML: {words or 'unreadable'}"
