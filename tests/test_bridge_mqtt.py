@@ -106,6 +106,7 @@ def test_an_answer_is_not_sent_where_none_may_go(
 @either
 def test_everything_says_what_it_is(bridge: StartBridge, board: AnyBoards, talk: Talk) -> None:
     bridge({"door": old(board(), publish=["image", "path"])})
+    talk.wait("availability")  # or the capture is what connects, and it comes after the result
     talk.ask({"id": "a"})
     talk.result("a")
     types = {
