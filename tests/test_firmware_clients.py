@@ -207,11 +207,6 @@ def test_a_broken_frame_ends_its_connection_alone(simulator: Simulators, name: s
         v1.capture()
 
 
-# Minutes of work on two cores, so not with every run: FIRMWARE_SOAK=1 make test-firmware
-LONG = pytest.mark.skipif(
-    not os.environ.get("FIRMWARE_SOAK"), reason="long: FIRMWARE_SOAK=1 make test-firmware"
-)
-
 # Very many messages
 
 _SEEDS = [
@@ -306,7 +301,6 @@ class _Raw:
         return taken
 
 
-@LONG
 @pytest.mark.timeout(600)  # much work, and with sanitizers more
 def test_a_hundred_thousand_random_messages_bring_an_answer_each_and_no_harm(
     simulator: Simulators,
@@ -389,16 +383,19 @@ def _leave_in_the_middle(client: websocket.WebSocket) -> None:
     _reset(client)
 
 
-@LONG
 @pytest.mark.timeout(600)  # much work, and with sanitizers more
-def test_a_day_of_clients_that_come_and_go_leaves_nothing_behind(simulator: Simulators) -> None:
-    """1,440 of them, one a minute by the board's clock; the first hour is for warming up."""
+def test_a_day_of_clients_that_come_and_go_leaves_nothing_behind(
+    simulator: Simulators, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1,440 of them, one a minute by the board's clock; the first half is for warming up."""
+    # With a sanitizer, what was given back is kept for a while: for as little as can be.
+    monkeypatch.setenv("ASAN_OPTIONS", "quarantine_size_mb=1")
     board = simulator(framesize="QVGA", fps=1000)
     memory = fds = 0
     with board.hurrying():
         for minute in range(1, 1441):
             _visit(board, minute)
-            if minute == 61:
+            if minute == 721:
                 wait_for_sockets(board, 0)
                 memory, fds = board.memory(), board.fds()
         wait_until_up(board.url)  # the day ends with the Wi-Fi coming back
@@ -411,8 +408,8 @@ def test_a_day_of_clients_that_come_and_go_leaves_nothing_behind(simulator: Simu
     state = board.state()
     assert (state["frames"], state["led"]) == (0, 0)
     assert board.starts() == 1
-    assert board.fds() <= fds
-    assert board.memory() <= memory + 1_000_000
+    wait_for(lambda: board.fds() <= fds, board)  # our own questions have one for a moment too
+    assert board.memory() <= memory + 500_000
 
 
 def _visit(board: Simulator, minute: int) -> None:
@@ -444,6 +441,11 @@ def _come(url: str) -> websocket.WebSocket:
 
 def wait_for_sockets(board: Simulator, count: int) -> None:
     """Wait until the board has noticed who is gone."""
+    wait_for(lambda: bool(board.state()["sockets"] == count), board)
+
+
+def wait_for(condition: Callable[[], bool], board: Simulator) -> None:
+    """Wait until something holds of a board."""
     deadline = time.monotonic() + 10
-    while board.state()["sockets"] != count:
-        assert time.monotonic() < deadline, board.state()
+    while not condition():
+        assert time.monotonic() < deadline, (board.fds(), board.state())
