@@ -24,7 +24,7 @@ class GatedClient : public WiFiClient {
   void hold(bool hold);
   // All writes from now on share so much time; a client that takes longer is cut off.
   void allow(camcore::Micros time);
-  // Hang up with a reset, whatever is still to be sent.
+  // Hang up at once, whatever is still to be sent: with a reset where SO_LINGER is built in.
   void cut();
   // Send what is to be sent and then the end of it; the other side may go on.
   void finish();

@@ -88,9 +88,9 @@ bool Board::busy(int slot) const {
   return session.asked || !session.messages.empty();
 }
 
-int Board::gives_way() const {
+int Board::gives_way() {
   int found = -1;
-  const Micros now = const_cast<Machine&>(machine_).now();
+  const Micros now = machine_.now();
   for (int slot = 0; slot < kSlots; ++slot) {
     const Session& session = sessions_[static_cast<size_t>(slot)];
     const bool silent = !session.useful || now - session.heard >= kIdle;

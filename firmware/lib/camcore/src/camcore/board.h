@@ -4,7 +4,6 @@
 #include <array>
 #include <deque>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -52,7 +51,7 @@ class Board {
   bool busy(int slot) const;
   // The slot whose connection should give way to a new one, or -1: the longest silent among those
   // that never got an answer worth having, else among all that have been silent for kIdle.
-  int gives_way() const;
+  int gives_way();
 
   // --- Captures for others than WebSocket clients (the page). `done` is called from `loop()`,
   // or at once with `busy`.
