@@ -1,6 +1,5 @@
 #include <doctest/doctest.h>
 
-#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -8,84 +7,14 @@
 #include "camcore/http.h"
 #include "camcore/json.h"
 #include "camcore/page_html.h"
+#include "fakes.h"
 
 using namespace camcore;
+using namespace fakes;
 
 namespace {
 
 const std::string kPassword = "correct horse";
-
-struct Clock : Machine {
-  Micros now() override { return time; }
-  void random(uint8_t* out, size_t size) override { std::fill_n(out, size, uint8_t{7}); }
-  Health health() override { return {-60, 100'000, 90'000, 60'000, 4'000'000}; }
-  std::string reset_reason() override { return "power_on"; }
-  void restart() override { ++restarts; }
-  void log(std::string_view) override {}
-
-  Micros time = 10 * kSecond;
-  int restarts = 0;
-};
-
-struct MapStore : Store {
-  bool load(const char* key, std::string& value) override {
-    const auto found = texts.find(key);
-    if (found == texts.end()) return false;
-    value = found->second;
-    return true;
-  }
-  bool save(const char* key, const std::string& value) override {
-    if (full) return false;
-    texts[key] = value;
-    return true;
-  }
-  std::map<std::string, std::string> texts;
-  bool full = false;
-};
-
-struct NoLed : Led {
-  bool there() const override { return false; }
-  void set(int) override {}
-};
-
-// A grey JPEG of any size with nothing in it.
-std::vector<uint8_t> jpeg(int width, int height) {
-  const auto high = [](int n) { return static_cast<uint8_t>(n >> 8); };
-  const auto low = [](int n) { return static_cast<uint8_t>(n & 0xff); };
-  return {0xFF,        0xD8,        0xFF,       0xC0, 0,   11,   8, high(height),
-          low(height), high(width), low(width), 1,    1,   0x11, 0, 0xFF,
-          0xDA,        0,           8,          1,    1,   0,    0, 63,
-          0,           0x12,        0x34,       0xFF, 0xD9};
-}
-
-// One frame every 100 ms, at the size that was asked for.
-struct Camera : Sensor {
-  explicit Camera(Clock& clock) : clock(clock) {}
-  bool ready() const override { return !broken; }
-  std::string fault() const override { return broken ? "no camera was found" : ""; }
-  std::string model() const override { return "OV2640"; }
-  std::string largest() const override { return "UXGA"; }
-  int buffers() const override { return 2; }
-  bool apply(const Settings& wanted) override {
-    settings = wanted;
-    return true;
-  }
-  Frame grab() override {
-    clock.time += broken ? 4 * kSecond : 100 * kMillisecond;
-    if (broken) return {};
-    ++held;
-    bytes = jpeg(settings.framesize->width, settings.framesize->height);
-    return Frame(bytes.data(), bytes.size(), clock.time, this,
-                 [](void* camera) { --static_cast<Camera*>(camera)->held; });
-  }
-  bool restart() override { return !broken; }
-
-  Clock& clock;
-  bool broken = false;
-  int held = 0;
-  Settings settings;
-  std::vector<uint8_t> bytes;
-};
 
 struct Rig {
   explicit Rig(const std::string& key = {}, std::optional<Credentials> network = {})

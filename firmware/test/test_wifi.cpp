@@ -1,14 +1,15 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <map>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "camcore/wifi.h"
+#include "fakes.h"
 
 using namespace camcore;
+using fakes::MapStore;
 
 namespace {
 
@@ -20,22 +21,6 @@ constexpr Micros kHour = 60 * kMinute;
 
 const Credentials kHome{"home", "sesame-sesame"};
 const Credentials kOther{"other", "12345678"};
-
-struct MapStore : Store {
-  bool load(const char* key, std::string& value) override {
-    const auto found = texts.find(key);
-    if (found == texts.end()) return false;
-    value = found->second;
-    return true;
-  }
-  bool save(const char* key, const std::string& value) override {
-    if (full) return false;
-    texts[key] = value;
-    return true;
-  }
-  std::map<std::string, std::string> texts;
-  bool full = false;
-};
 
 struct Told {
   Do what;
