@@ -263,6 +263,8 @@ def test_improv_says_what_is_wrong(tmp_path: Path) -> None:
     with new_board(tmp_path) as line:
         line.send(rpc(99))
         assert line.wait_for(ERROR) == b"\x02"
+        line.send(rpc(GET_STATE))
+        assert line.wait_for(ERROR) == b"\x00"  # whoever shows the last error takes it down
         broken = bytearray(rpc(GET_STATE))
         broken[-2] ^= 0xFF
         line.send(bytes(broken))

@@ -39,7 +39,7 @@ void Console::loop() {
     send(camcore::improv_state(ImprovState::kProvisioned));
     send(camcore::improv_result(Command::kSendWifi, {wifi_.url()}));
   } else {
-    send(camcore::improv_error(ImprovError::kUnableToConnect));
+    tell_error(ImprovError::kUnableToConnect);
     tell_state();
   }
 }
@@ -47,9 +47,10 @@ void Console::loop() {
 void Console::hear(uint8_t byte) {
   if (const auto event = improv_.put(byte)) {
     if (event->command) {
+      if (in_error_) tell_error(ImprovError::kNone);
       obey(*event->command);
     } else {
-      send(camcore::improv_error(event->error));
+      tell_error(event->error);
     }
   }
   if (byte != '\r' && byte != '\n') {
@@ -80,6 +81,11 @@ void Console::obey(const camcore::ImprovCommand& command) {
       scanning_ = true;
       break;
   }
+}
+
+void Console::tell_error(ImprovError error) {
+  send(camcore::improv_error(error));
+  in_error_ = error != ImprovError::kNone;
 }
 
 void Console::tell_networks() {

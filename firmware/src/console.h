@@ -22,6 +22,7 @@ class Console {
  private:
   void hear(uint8_t byte);
   void obey(const camcore::ImprovCommand& command);
+  void tell_error(camcore::ImprovError error);
   void tell_networks();
   void tell_state();
   void tell_password();
@@ -31,7 +32,8 @@ class Console {
   WifiLink& wifi_;
   camcore::Machine& machine_;
   camcore::ImprovReader improv_;
-  std::string word_;  // what a person has typed of a line
+  bool in_error_ = false;  // was told an error, and none since that clears it
+  std::string word_;       // what a person has typed of a line
   bool trying_ = false;
   bool scanning_ = false;
 };

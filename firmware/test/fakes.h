@@ -78,8 +78,9 @@ struct Camera : camcore::Sensor {
     return true;
   }
   camcore::Frame grab() override {
-    clock.time += broken ? 4 * kSecond : 100 * kMillisecond;
-    if (broken) return {};
+    const bool nothing = broken || silent;
+    clock.time += nothing ? 4 * kSecond : 100 * kMillisecond;
+    if (nothing) return {};
     ++held;
     bytes = jpeg(settings.framesize->width, settings.framesize->height);
     return camcore::Frame(bytes.data(), bytes.size(), clock.time, this,
@@ -89,7 +90,8 @@ struct Camera : camcore::Sensor {
 
   Clock& clock;
   bool broken = false;
-  int held = 0;  // frames that were not given back yet
+  bool silent = false;  // it seems well, but no frame comes
+  int held = 0;         // frames that were not given back yet
   camcore::Settings settings;
   std::vector<uint8_t> bytes;
 };

@@ -68,6 +68,16 @@ struct Rig {
   std::unique_ptr<Wire> links[kSlots];
 };
 
+// Nobody reads at the other end. The shell cuts such a client off after five seconds.
+struct Slow : Wire {
+  explicit Slow(Clock& clock) : clock(clock) {}
+  bool text(std::string_view) override {
+    clock.time += 5 * kSecond;
+    return false;
+  }
+  Clock& clock;
+};
+
 std::string value(const std::string& message, const char* key) {
   const auto parsed = parse_object(message);
   REQUIRE_MESSAGE(std::holds_alternative<Json>(parsed), message);
@@ -344,6 +354,38 @@ TEST_CASE("a link that is gone is not talked to any further") {
   rig.settle(0);
   CHECK(wire.pictures.empty());
   CHECK(rig.camera.held == 0);
+}
+
+TEST_CASE("behind a client that is slow to read, others don't wait for a silent camera too") {
+  for (int step = 0; step < 8; ++step) {  // of the capture, in which it asks
+    Rig rig;
+    rig.camera.silent = true;
+    rig.join(1);
+    Slow slow(rig.clock);
+    rig.board.opened(0, "/v1", slow);
+    rig.say(1, "capture");
+    for (int i = 0; i < step; ++i) rig.round();
+    rig.say(0, R"({"cmd":"status"})");
+    const Micros before = rig.clock.time;
+    rig.round();
+    REQUIRE(rig.clock.time - before <= 6 * kSecond);
+    rig.board.closed(0);
+    rig.settle(1);
+    CHECK(rig.links[1]->texts.size() == 2);
+  }
+}
+
+TEST_CASE("clients that don't read can't keep the camera from being asked") {
+  Rig rig;
+  rig.join(1);
+  Slow slow(rig.clock);
+  rig.board.opened(0, "/v1", slow);
+  rig.say(1, "capture");
+  for (int i = 0; i < 100 && rig.board.busy(1); ++i) {
+    rig.say(0, R"({"cmd":"status"})");
+    rig.round();
+  }
+  CHECK(rig.links[1]->texts.size() == 2);
 }
 
 TEST_CASE("of 200,000 messages, random and mutated, each gets at most one proper answer") {

@@ -21,6 +21,10 @@ constexpr size_t kMaxDetail = 200;  // bytes
 constexpr uint32_t kLeastHeap = 20 * 1024;
 constexpr uint32_t kLeastBlock = 8 * 1024;
 
+// An answer that took longer to send has kept everybody waiting; a grab that nothing comes of would
+// add four seconds to that.
+constexpr Micros kSlowRound = kSecond;
+
 constexpr Micros kGoodbye = 300 * kMillisecond;  // for last words to be sent before a restart
 
 constexpr uint16_t kGoingAway = 1001;
@@ -378,6 +382,9 @@ void Board::loop() {
     }
   }
   if (jobs_.empty()) return;
+  // Once in a row, or clients that don't read could keep the camera from ever being asked.
+  put_off_ = !put_off_ && machine_.now() - now > kSlowRound;
+  if (put_off_) return;
   if (!capture_.running()) {
     capture_.start(jobs_.front().shot, settings_);
     return;

@@ -133,6 +133,7 @@ class Board {
   uint32_t wifi_reconnects_ = 0;
   std::array<Session, kSlots> sessions_;
   std::deque<Job> jobs_;
+  bool put_off_ = false;  // the capture under way had to wait a round
   bool stopped_ = false;  // no camera any more
   Micros restart_at_ = 0;
 };
