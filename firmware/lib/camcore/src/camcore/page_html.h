@@ -17,6 +17,7 @@ inline constexpr char kPageHtml[] = R"html(<!doctype html>
   :root { --back: #14171a; --card: #1e2226; --text: #e8eaed; --dim: #9aa4ae; --line: #363c43; --own: #6cb2ff; --bad: #ff8a80; --good: #6fdd8b }
 }
 * { box-sizing: border-box }
+[hidden] { display: none !important }
 body { margin: 0 auto; padding: 1rem; max-width: 44rem; background: var(--back); color: var(--text); font: 1rem/1.5 system-ui, sans-serif }
 h1 { margin: 0; font-size: 1.4rem }
 section, details { margin: 1rem 0; padding: 1rem; background: var(--card); border: 1px solid var(--line); border-radius: .6rem }
@@ -43,11 +44,6 @@ output { display: block; min-height: 1.5em; color: var(--dim) }
 <output id="state">Asking the board …</output>
 
 <section>
-<label>Board’s password <input id="password" type="password" autocomplete="current-password"></label>
-<small>To change anything. The board tells it over its serial line; this page forgets it when it is closed.</small>
-</section>
-
-<section>
 <label id="lit" hidden>With light <input id="light" type="checkbox"></label>
 <button id="take">Take a picture</button>
 <output id="taken"></output>
@@ -55,6 +51,11 @@ output { display: block; min-height: 1.5em; color: var(--dim) }
 </section>
 
 <section><dl id="facts"></dl></section>
+
+<section>
+<label>Board’s password <input id="password" type="password" autocomplete="current-password"></label>
+<small>To change anything. The board tells it over its serial line; this page forgets it when it is closed.</small>
+</section>
 
 <details><summary>Settings</summary>
 <form id="settings"><div id="fields"></div><button>Save</button><output></output></form>
