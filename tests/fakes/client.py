@@ -40,6 +40,7 @@ _PROPERTIES = {
 }
 _SHOWN = 160  # characters of a payload in an error message
 _RECONNECT = 0.05
+_KEPT = 600  # seconds for which a broker keeps a session that is to be continued
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class Client:
         self._granted: dict[int, list[int]] = {}
         self._connack: ReasonCode | None = None
         self._connected = False
+        self.connections = 0  # ever made
         self._numbers = itertools.count(1)
         self._started_ns = time.monotonic_ns()
 
@@ -150,7 +152,9 @@ class Client:
         """Connect and subscribe; ``ConnectionRefusedError`` says what the broker said."""
         host, port = self._address
         if self.version == "5":
-            self._paho.connect(host, port or 1, clean_start=self._clean)
+            keep = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            keep.SessionExpiryInterval = 0 if self._clean else _KEPT
+            self._paho.connect(host, port or 1, clean_start=self._clean, properties=keep)
         else:
             self._paho.connect(host, port or 1)
         self._paho.loop_start()
@@ -325,6 +329,7 @@ class Client:
         with self._changed:
             self._connack = reason
             self._connected = not reason.is_failure
+            self.connections += self._connected
             self._changed.notify_all()
 
     def _on_disconnect(
