@@ -133,20 +133,20 @@ class App:
         if message.done is not None:
             message.done()
 
-    def _capture(self, names: tuple[str, ...], message: Message) -> None:
+    def _capture(self, workers: tuple[Worker, ...], message: Message) -> None:
         """A capture of one camera, or of all that belong to a group."""
-        done = _after(len(names), message.done)
+        done = _after(len(workers), message.done)
         try:
             wanted = command.parse_capture(message.payload)
         except BadRequest as exc:
-            for name in names:
-                self._refuse(name, message, exc, done)
+            for worker in workers:
+                self._refuse(worker, message, exc, done)
             return
         now, wall = time.monotonic(), time.time()
-        for name in names:
+        for worker in workers:
             request = Request(
                 id=wanted.id or new_id(),
-                camera=name,
+                camera=worker.name,
                 received=now,
                 requested_at=wall,
                 reply=wanted.reply,
@@ -155,45 +155,45 @@ class App:
                 correlation_data=message.correlation_data,
                 done=done,
             )
-            if self._may_be_answered(request):
-                self._workers[name].submit(request)
+            if self._may_be_answered(worker, request):
+                worker.submit(request)
 
-    def _set(self, name: str, message: Message) -> None:
+    def _set(self, worker: Worker, message: Message) -> None:
         try:
             change = command.parse_set(message.payload)
         except BadRequest as exc:
-            self._refuse(name, message, exc, message.done, "set")
-            self._workers[name].announce_settings()
+            self._refuse(worker, message, exc, message.done, "set")
+            worker.announce_settings()
             return
-        request = self._request(name, message, change.id, "set", message.done)
-        if self._may_be_answered(request):
-            self._workers[name].change(request, change)
+        request = self._request(worker, message, change.id, "set", message.done)
+        if self._may_be_answered(worker, request):
+            worker.change(request, change)
 
-    def _restart(self, name: str, message: Message) -> None:
+    def _restart(self, worker: Worker, message: Message) -> None:
         try:
             id_ = command.parse_restart(message.payload)
         except BadRequest as exc:
-            self._refuse(name, message, exc, message.done, "restart")
+            self._refuse(worker, message, exc, message.done, "restart")
             return
-        request = self._request(name, message, id_, "restart", message.done)
-        if self._may_be_answered(request):
-            self._workers[name].restart(request)
+        request = self._request(worker, message, id_, "restart", message.done)
+        if self._may_be_answered(worker, request):
+            worker.restart(request)
 
     def _refuse(
         self,
-        name: str,
+        worker: Worker,
         message: Message,
         error: BadRequest,
         done: Callable[[], None] | None,
         trigger: Trigger = "mqtt",
     ) -> None:
-        request = self._request(name, message, error.id, trigger, done)
-        if self._may_be_answered(request):
-            self._workers[name].refuse(request, error)
+        request = self._request(worker, message, error.id, trigger, done)
+        if self._may_be_answered(worker, request):
+            worker.refuse(request, error)
 
     @staticmethod
     def _request(
-        name: str,
+        worker: Worker,
         message: Message,
         id_: str | None,
         trigger: Trigger,
@@ -201,7 +201,7 @@ class App:
     ) -> Request:
         return Request(
             id=id_ or new_id(),
-            camera=name,
+            camera=worker.name,
             received=time.monotonic(),
             requested_at=time.time(),
             trigger=trigger,
@@ -210,7 +210,7 @@ class App:
             done=done,
         )
 
-    def _may_be_answered(self, request: Request) -> bool:
+    def _may_be_answered(self, worker: Worker, request: Request) -> bool:
         """Refuse what wants its answer where none may go; that is told on ``result`` alone."""
         topic = request.response_topic
         if topic is None:
@@ -219,9 +219,7 @@ class App:
         if fault is None:
             return True
         request.response_topic = None
-        self._workers[request.camera].refuse(
-            request, BadRequest(f"response topic {command.quote(topic)}: {fault}")
-        )
+        worker.refuse(request, BadRequest(f"response topic {command.quote(topic)}: {fault}"))
         return False
 
     # Cameras.
@@ -261,19 +259,23 @@ class App:
         return await self._pool.run(rotate, image, degrees)
 
     def _route(self) -> None:
-        """Serve the topics of what is configured, and no others."""
+        """Serve the topics of what is configured, and no others.
+
+        What was sent just before a camera left may arrive just after: its old worker refuses it.
+        """
         routes: dict[str, Callable[[Message], None]] = {}
-        for name in self._workers:
+        for name, worker in self._workers.items():
             of = CameraTopics.of(self._base, name)
-            routes[of.capture] = partial(self._capture, (name,))
-            routes[of.set] = partial(self._set, name)
-            routes[of.restart] = partial(self._restart, name)
+            routes[of.capture] = partial(self._capture, (worker,))
+            routes[of.set] = partial(self._set, worker)
+            routes[of.restart] = partial(self._restart, worker)
         groups = {**self._config.groups, topics.ALL: list(self._workers)}
         for group, names in groups.items():
             if names:
                 topic = topics.group_capture(self._base, group)
-                routes[topic] = partial(self._capture, tuple(names))
-        self._routes = routes
+                workers = tuple(self._workers[name] for name in names)
+                routes[topic] = partial(self._capture, workers)
+        self._routes.update(routes)
         self._commands = frozenset(routes)
         self._mqtt.subscribe(routes)
 

@@ -36,6 +36,7 @@ _CONNECT = 5.0  # seconds for a connection that no request waits for
 _BACK_OFF = 1.0, 60.0
 _STATUS_EVERY = 60.0
 _MAX_CONTROLS = 8  # changes of settings and restarts that may wait
+_LEAVING = "the bridge stops, or has a new configuration without this camera as it was"
 
 
 class Saver(Protocol):
@@ -123,7 +124,7 @@ class Worker:
         idle = self._wake is not None
         try:
             if self._stopping:
-                raise ShuttingDown("the bridge is stopping")
+                raise ShuttingDown(_LEAVING)
             if request.reply == "path" and self._storage is None:
                 raise StorageFailed("nothing is kept here: storage.path is null")
             self.queue.add(request, idle=idle)
@@ -181,7 +182,7 @@ class Worker:
         self._stopping = True
         self._clear = clear
         for job, request in self.queue.clear():
-            self.refuse(request, ShuttingDown("the bridge is stopping"), job)
+            self.refuse(request, ShuttingDown(_LEAVING), job)
         self.wake()
 
     def wake(self) -> None:
@@ -274,7 +275,7 @@ class Worker:
             outcome.error = exc
         except asyncio.CancelledError:
             for request in job.requests:
-                self.refuse(request, ShuttingDown("the bridge is stopping"), job)
+                self.refuse(request, ShuttingDown(_LEAVING), job)
             raise
         outcome.finished = time.monotonic()
         if image is not None and outcome.error is None:
@@ -354,7 +355,7 @@ class Worker:
         job.due_at = time.time() + job.due - now
         if self._stopping:
             for request in job.requests:
-                self.refuse(request, ShuttingDown("the bridge is stopping"), job)
+                self.refuse(request, ShuttingDown(_LEAVING), job)
         else:
             self.queue.put_back(job)
             self._watch_expiry()
@@ -465,7 +466,7 @@ class Worker:
     def _control(self, request: Request, control: Callable[[], Awaitable[None]]) -> None:
         try:
             if self._stopping:
-                raise ShuttingDown("the bridge is stopping")
+                raise ShuttingDown(_LEAVING)
             if len(self._controls) >= _MAX_CONTROLS:
                 raise Busy(f"{_MAX_CONTROLS} changes wait already")
         except BridgeError as exc:
@@ -499,7 +500,7 @@ class Worker:
             self.refuse(request, exc)
             return False
         except asyncio.CancelledError:
-            self.refuse(request, ShuttingDown("the bridge is stopping"))
+            self.refuse(request, ShuttingDown(_LEAVING))
             raise
         if request.done is not None:
             request.done()

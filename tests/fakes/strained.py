@@ -8,12 +8,15 @@ given as ``pace``, from the start, or as ``then``, at each SIGUSR1, is done:
     then=jump:-1e9    the wall clock jumps by so many seconds
     then=block:60     the loop stands still for so many seconds
     stuck_after=1     seconds after which the watchdog ends it
+    hang=open         what threads ask of the disk by os.open never returns
 """
 
 import asyncio
+import os
 import selectors
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -59,11 +62,26 @@ class Clocks:
             setattr(time, name, getattr(self, name))
 
 
+def hang(name: str) -> None:
+    """Let a function of ``os`` never return in the threads that look after the disk."""
+    real = getattr(os, name)
+
+    def hanging(*args: Any, **kwargs: Any) -> Any:
+        if threading.current_thread().name.startswith("storage"):
+            threading.Event().wait()
+        return real(*args, **kwargs)
+
+    setattr(os, name, hanging)
+
+
 def main() -> int:
     path, *words = sys.argv[1:]
     options = dict(word.split("=") for word in words)
     clocks = Clocks(float(options.get("pace", 1)))
     clocks.install()
+
+    if "hang" in options:
+        hang(options["hang"])
 
     def then(_number: int, _frame: FrameType | None) -> None:
         what, amount = options["then"].split(":")

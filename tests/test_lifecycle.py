@@ -1,0 +1,233 @@
+"""How the bridge ends, reloads and goes on: under load, at the wrong moment, twice."""
+
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.conftest import StartBridge
+from tests.fakes import behaviours as b
+from tests.fakes.board import FakeBoard
+from tests.fakes.client import NO_SUBSCRIBERS, Client, Version
+from tests.test_bridge import Talk, old
+
+Boards = Callable[..., FakeBoard]
+Clients = Callable[..., Client]
+
+
+@pytest.fixture
+def talk(client: Clients, base_topic: str) -> Talk:
+    return Talk(client(), base_topic)
+
+
+class Load:
+    """Commands for several cameras, one after the other, and the results.
+
+    Nobody else may subscribe to them: by that it knows which ones were taken.
+    """
+
+    def __init__(self, client: Clients, base: str, cameras: list[str]) -> None:
+        self.results = client(subscribe=[f"{base}/+/result"])
+        self._client = client(subscribe=[])
+        self._base = base
+        self._cameras = cameras
+        self._taken: Counter[tuple[str, str]] = Counter()
+        self._over = threading.Event()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._run, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join(10)
+
+    def _run(self) -> None:
+        number = 0
+        while not self._over.wait(0.005):
+            for camera in self._cameras:
+                number += 1
+                command = {"id": f"{number}", "save": False}
+                if number % 3 == 0:
+                    command["timeout"] = 10 + number  # like no other, or they would all join
+                code = self._client.publish(f"{self._base}/{camera}/capture", command)
+                if code != NO_SUBSCRIBERS:
+                    self._taken[camera, f"{number}"] += 1
+
+    def check(self) -> None:
+        """Wait for all results; each request has one."""
+        self.results.wait("#", count=self._taken.total(), timeout=20)
+        self.results.sync()
+        results = [m.json for m in self.results.messages(f"{self._base}/+/result")]
+        assert Counter((r["camera"], r["id"]) for r in results) == self._taken
+
+
+# The end
+
+
+def test_an_end_under_load_loses_no_request_and_answers_none_twice(
+    bridge: StartBridge, board: Boards, client: Clients, base_topic: str, mqtt_version: Version
+) -> None:
+    """Those that it has taken in are answered; the rest waits at the broker for the next one."""
+    boards = {name: board(name) for name in ("quick", "slow", "silent", "drips", "refuses")}
+    boards["slow"].always(b.late(0.2))
+    boards["silent"].always(b.silent)
+    boards["drips"].always(b.drip())
+    boards["refuses"].pause()
+    process = bridge(
+        {name: old(there) for name, there in boards.items()}, mqtt={"version": mqtt_version}
+    )
+    load = Load(client, base_topic, list(boards))
+    with load.running():
+        load.results.wait(f"{base_topic}/quick/result", count=20)
+        boards["drips"].wait_for_asked()
+        boards["silent"].wait_for_asked()
+        process.signal(signal.SIGTERM)
+        assert process.wait(timeout=6) == 0
+    late = client()
+    assert late.wait(f"{base_topic}/bridge/state")[0].payload == b"offline"
+    assert load.results.wait("#", lambda m: m.json["error"] == "shutting_down")
+    for there in boards.values():
+        there.always(b.normal)
+    boards["refuses"].resume()
+    process.start()
+    load.check()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once_and_says_what_is_left_undone(
+    bridge: StartBridge, board: Boards, talk: Talk, number: signal.Signals
+) -> None:
+    door = board()
+    door.always(b.silent)
+    process = bridge({"door": old(door), "hall": old(board())}, mqtt={"version": "5"})
+    talk.ask({"id": "a"})
+    door.wait_for_asked()
+    process.signal(number)
+    process.wait_for_log("stopping")
+    process.signal(number)
+    assert process.wait() == 1
+    process.wait_for_log("WARNING ended by a second signal; left undone: 1 camera, 0 messages")
+    talk.wait("state", "bridge", lambda m: m.payload == b"offline")
+    door.always(b.normal)
+    process.start()
+    assert talk.result("a")["status"] == "ok"  # it was not acknowledged
+
+
+def test_a_reload_while_it_ends_starts_nothing(
+    bridge: StartBridge, board: Boards, talk: Talk
+) -> None:
+    door, hall = board(), board()
+    door.always(b.silent)
+    process = bridge({"door": old(door)})
+    talk.ask({"id": "a"})
+    door.wait_for_asked()
+    process.signal(signal.SIGTERM)
+    process.wait_for_log("stopping")
+    assert isinstance(process.config, dict)
+    process.reload({**process.config, "cameras": {"door": old(door), "hall": old(hall)}})
+    assert process.wait() == 0
+    assert hall.connections == 0
+    assert talk.result("a")["error"] == "shutting_down"
+
+
+def test_an_end_answers_who_waits_for_a_camera_that_just_left(
+    bridge: StartBridge, board: Boards, talk: Talk
+) -> None:
+    door = board()
+    door.always(b.silent)
+    process = bridge({"door": old(door), "hall": old(board())})
+    talk.ask({"id": "a"})
+    door.wait_for_asked()
+    assert isinstance(process.config, dict)
+    cameras = {**process.config["cameras"]}
+    del cameras["door"]
+    process.reload({**process.config, "cameras": cameras})
+    process.wait_for_log("configuration reloaded")
+    process.signal(signal.SIGTERM)
+    assert process.wait() == 0
+    assert talk.result("a")["error"] == "shutting_down"
+    assert len(talk.messages("result")) == 1
+
+
+def test_a_disk_that_hangs_holds_up_neither_the_start_nor_a_reload_nor_the_end(
+    bridge: StartBridge, board: Boards, talk: Talk
+) -> None:
+    door = board()
+    process = bridge({"door": old(door)}, strain=("hang=open",))
+    process.wait_for_log("camera door: connected")
+    talk.ask({"id": "a", "save": False})
+    assert talk.result("a")["status"] == "ok"
+    assert isinstance(process.config, dict)
+    process.reload({**process.config, "cameras": {"door": old(door, interval=3600)}})
+    process.wait_for_log("camera door: connected", count=2)
+    talk.ask({"id": "b", "save": False})
+    assert talk.result("b")["status"] == "ok"
+    assert door.connections == 2  # one for each configuration
+    process.signal(signal.SIGTERM)
+    assert process.wait(timeout=6) == 0
+
+
+# A new configuration
+
+
+def test_a_camera_that_returns_before_its_last_picture_is_there_waits_for_it(
+    bridge: StartBridge, board: Boards, talk: Talk, client: Clients
+) -> None:
+    door, free = board(), threading.Event()
+    process = bridge({"door": old(door), "hall": old(board())})
+    door.script(b.late(free))
+    talk.ask({"id": "a"})
+    door.wait_for_asked()
+    whole = process.config
+    assert isinstance(whole, dict)
+    process.reload({**whole, "cameras": {"hall": whole["cameras"]["hall"]}})
+    process.wait_for_log("configuration reloaded")
+    process.reload(whole)
+    process.wait_for_log("configuration reloaded", count=2)
+    talk.ask({"id": "b", "save": False})
+    talk.ask({"id": "c"}, "hall")
+    talk.result("c")
+    assert door.connections == len(door.asked) == 1
+    free.set()
+    assert talk.result("a")["status"] == talk.result("b")["status"] == "ok"
+    late = client()
+    for name in ("state", "settings"):
+        assert late.wait(talk.topic("door", name))[0].json
+    assert late.wait(talk.topic("door", "availability"))[0].text == "online"
+
+
+def test_twenty_reloads_under_load_and_each_request_has_one_result(
+    bridge: StartBridge, board: Boards, client: Clients, base_topic: str
+) -> None:
+    boards = {name: board(name) for name in ("stays", "comes", "changes")}
+    boards["comes"].always(b.late(0.02))
+    process = bridge({name: old(there) for name, there in boards.items()})
+    whole = process.config
+    assert isinstance(whole, dict)
+    load = Load(client, base_topic, list(boards))
+    with load.running():
+        load.results.wait("#", count=20)
+        reloads = broken = 0
+        for number in range(20):
+            cameras = dict(whole["cameras"])
+            cameras["changes"] = old(boards["changes"], timeout=10 + number)
+            if number % 2 == 0:
+                del cameras["comes"]
+            if number % 5 == 4:
+                broken += 1
+                process.reload("cameras: {")
+                process.wait_for_log("not reloaded", count=broken)
+            else:
+                reloads += 1
+                process.reload({**whole, "cameras": cameras})
+                process.wait_for_log("configuration reloaded", count=reloads)
+        process.reload(whole)
+        process.wait_for_log("configuration reloaded", count=reloads + 1)
+    load.check()
+    assert boards["stays"].connections == 1
