@@ -36,7 +36,7 @@ _CONNECT = 5.0  # seconds for a connection that no request waits for
 _BACK_OFF = 1.0, 60.0
 _STATUS_EVERY = 60.0
 _MAX_CONTROLS = 8  # changes of settings and restarts that may wait
-_LEAVING = "the bridge stops, or has a new configuration without this camera as it was"
+_LEAVING = "the bridge stops, or its configuration of this camera has changed"
 
 
 class Saver(Protocol):
