@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,11 +12,14 @@ import pytest
 from tests.conftest import StartBridge
 from tests.fakes import behaviours as b
 from tests.fakes.board import FakeBoard
+from tests.fakes.bridge import Bridge
 from tests.fakes.client import NO_SUBSCRIBERS, Client, Version
 from tests.test_bridge import Talk, old
 
 Boards = Callable[..., FakeBoard]
 Clients = Callable[..., Client]
+
+SAYS = "another client seems to use our mqtt.client_id"
 
 
 @pytest.fixture
@@ -231,3 +235,47 @@ def test_twenty_reloads_under_load_and_each_request_has_one_result(
         process.wait_for_log("configuration reloaded", count=reloads + 1)
     load.check()
     assert boards["stays"].connections == 1
+
+
+# Another client with our id
+
+
+def test_of_two_with_one_client_id_one_says_so_and_makes_way_for_a_while(
+    bridge: StartBridge, board: Boards, talk: Talk, mqtt_version: Version
+) -> None:
+    one = {"version": mqtt_version}
+    processes = [
+        bridge({name: old(board())}, mqtt=one, strain=("pace=1", "then=pace:60"))
+        for name in ("door", "hall")
+    ]
+    loses = first_to_say(SAYS, processes)
+    stays, name = (processes[1], "hall") if loses is processes[0] else (processes[0], "door")
+    talk.ask({"id": "a"}, name)
+    assert talk.result("a", name)["status"] == "ok"
+    assert SAYS not in stays.log
+    assert stays.stop() == 0
+    before = loses.log.count("mqtt: connected")
+    loses.signal(signal.SIGUSR1)  # its clock hurries
+    loses.wait_for_log("mqtt: connected", count=before + 1)
+    assert len([line for line in loses.lines if SAYS in line]) == 1
+
+
+def first_to_say(text: str, processes: list[Bridge], timeout: float = 20) -> Bridge:
+    deadline = time.monotonic() + timeout
+    while True:
+        for process in processes:
+            if text in process.log:
+                return process
+        assert time.monotonic() < deadline, f"nobody said {text!r}"
+        time.sleep(0.01)
+
+
+def test_a_bridge_that_is_killed_and_started_again_has_no_rival(
+    bridge: StartBridge, board: Boards, mqtt_version: Version
+) -> None:
+    process = bridge({"door": old(board())}, mqtt={"version": mqtt_version})
+    for _ in range(4):
+        process.kill()
+        process.start()
+    assert process.log.count("mqtt: connected") == 5
+    assert SAYS not in process.log
