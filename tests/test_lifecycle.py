@@ -1,11 +1,14 @@
 """How the bridge ends, reloads and goes on: under load, at the wrong moment, twice."""
 
 import signal
+import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,7 @@ from tests.conftest import StartBridge
 from tests.fakes import behaviours as b
 from tests.fakes.board import FakeBoard
 from tests.fakes.bridge import Bridge
+from tests.fakes.broker import Broker
 from tests.fakes.client import NO_SUBSCRIBERS, Client, Version
 from tests.test_bridge import Talk, old
 
@@ -235,6 +239,110 @@ def test_twenty_reloads_under_load_and_each_request_has_one_result(
         process.wait_for_log("configuration reloaded", count=reloads + 1)
     load.check()
     assert boards["stays"].connections == 1
+
+
+# A wall clock that jumps
+
+
+@pytest.mark.parametrize(("jump", "year"), [(-1.7e9, 1973), (1.5e9, 2074)])
+def test_a_clock_that_jumps_changes_dates_and_nothing_else(
+    bridge: StartBridge, board: Boards, talk: Talk, jump: float, year: int
+) -> None:
+    door, free = board(), threading.Event()
+    process = bridge(
+        {"door": old(door), "ticks": old(board(), interval=1)},
+        capture={"retries": 0},
+        strain=(f"then=jump:{jump}",),
+    )
+    door.script(b.late(free), b.silent)
+    talk.ask({"id": "a"})
+    door.wait_for_asked()
+    process.signal(signal.SIGUSR1)
+    process.wait_for_log("strained: jump")
+    ticks = len(talk.messages("result", "ticks"))
+    free.set()
+    taken = talk.result("a")
+    assert 0 < taken["duration"] < 10
+    assert taken["requested_at"] < "2073"
+    assert abs(int(taken["captured_at"][:4]) - year) < 6
+    assert f"/door/{taken['captured_at'][:4]}/" in taken["path"]
+    talk.ask({"id": "b", "timeout": 1})
+    late = talk.result("b")
+    assert late["error"] == "timeout"
+    assert 0.9 < late["duration"] < 5
+    talk.ask({"id": "c"})
+    assert talk.result("c")["status"] == "ok"
+    assert (
+        len(talk.results(ticks + 2, "ticks")) < ticks + 10
+    )  # neither none nor fifty years of them
+
+
+# A broker or a name that is not there
+
+
+def test_a_broker_that_is_away_for_an_hour_is_asked_for_gently_and_served_at_once(
+    bridge: StartBridge, board: Boards, client: Clients, own_broker: Callable[..., Broker]
+) -> None:
+    """The clock of the bridge runs 900 times as fast, so the hour takes four seconds."""
+    own = own_broker()
+    process = bridge(
+        {"door": old(board())}, on=own, start=False, strain=("pace=900", "then=pace:1")
+    )
+    own.stop()
+    process.start(wait=False)
+    tries, hours = r"mqtt: 127\.0\.0\.1:\d+: Connection refused; trying again", 0.0
+    first = stamp_of(process.wait_for_log(tries))
+    count = 1
+    while hours < 1:
+        count += 1
+        hours = (stamp_of(process.wait_for_log(tries, count=count)) - first).total_seconds() / 3600
+    assert 30 <= count / hours <= 60 * 8 + 10  # one in 7.5 to 30 s, and more at the beginning
+    warnings = [line for line in process.lines if "WARNING mqtt" in line]
+    assert len(warnings) == 1
+    own.start()
+    process.wait_for_log("mqtt: connected")
+    process.signal(signal.SIGUSR1)
+    talk = Talk(client(on=own), process.base_topic)
+    talk.ask({"id": "a"})
+    assert talk.result("a")["status"] == "ok"
+
+
+def stamp_of(line: str) -> datetime:
+    return datetime.fromisoformat(line.split(" ", 1)[0])
+
+
+def test_a_name_that_is_not_known_is_said_once_and_works_when_it_is(
+    bridge: StartBridge, board: Boards, broker: Broker, talk: Talk, tmp_path: Path
+) -> None:
+    """The bridge has a hosts file of its own."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 localhost\n")
+    wrapper = (
+        *("unshare", "--mount", "--map-root-user", "--"),
+        *("sh", "-c", f'mount --bind {hosts} /etc/hosts && exec "$@"', "sh"),
+    )
+    if subprocess.run([*wrapper, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("no mount namespace of our own is allowed here (unshare --mount)")
+    door = board()
+    process = bridge(
+        {"door": {"url": f"ws://door.invalid:{door.port}", "protocol": "legacy"}},
+        mqtt={"host": "broker.invalid"},
+        start=False,
+        wrapper=wrapper,
+    )
+    process.start(wait=False)
+    process.wait_for_log("mqtt: broker.invalid:.* trying again", count=3)
+    process.wait_for_log("camera door: still not connected: .*door.invalid")
+    hosts.write_text("127.0.0.1 localhost broker.invalid\n")
+    process.wait_until_ready()
+    talk.ask({"id": "a"})
+    assert talk.result("a")["error"] == "unreachable"
+    assert "door.invalid" in talk.result("a")["message"]
+    hosts.write_text("127.0.0.1 localhost broker.invalid door.invalid\n")
+    talk.ask({"id": "b"})
+    assert talk.result("b")["status"] == "ok"
+    warnings = [line for line in process.lines if "WARNING" in line]
+    assert sorted(line.split()[2] for line in warnings) == ["camera", "camera", "mqtt:"]
 
 
 # Another client with our id

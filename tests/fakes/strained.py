@@ -89,6 +89,7 @@ def main() -> int:
             asyncio.get_running_loop().call_soon(time.sleep, float(amount))
         else:
             getattr(clocks, what)(float(amount))
+        print("strained:", what, file=sys.stderr)
 
     from bridge import config, logs, watchdog  # paho takes hold of the clock when it is imported
     from bridge.app import App
