@@ -102,7 +102,7 @@ class Worker:
         self._storage = storage
         self._rotate = rotate
         self._new_id = new_id
-        self._controls: deque[Callable[[], Awaitable[None]]] = deque()
+        self._controls: deque[tuple[Request, Callable[[], Awaitable[None]]]] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._stopping = False
@@ -183,6 +183,8 @@ class Worker:
         self._clear = clear
         for job, request in self.queue.clear():
             self.refuse(request, ShuttingDown(_LEAVING), job)
+        while self._controls:
+            self.refuse(self._controls.popleft()[0], ShuttingDown(_LEAVING))
         self.wake()
 
     def wake(self) -> None:
@@ -215,7 +217,8 @@ class Worker:
                 if self._interval and now >= self._interval_at and not self._stopping:
                     self._capture_of_its_own(now)
                 if self._controls:
-                    await self._controls.popleft()()
+                    _, control = self._controls.popleft()
+                    await control()
                 elif (job := self.queue.take(now)) is not None:
                     await self._serve(job)
                 elif self._stopping:
@@ -472,7 +475,7 @@ class Worker:
         except BridgeError as exc:
             self.refuse(request, exc)
             return
-        self._controls.append(control)
+        self._controls.append((request, control))
         self.wake()
 
     async def _set(self, request: Request, change: Change) -> None:

@@ -165,6 +165,27 @@ def test_an_end_answers_who_waits_for_a_camera_that_just_left(
     assert len(talk.messages("result")) == 1
 
 
+def test_an_end_answers_settings_and_restarts_that_wait_too(
+    bridge: StartBridge, board: Boards, talk: Talk
+) -> None:
+    door = board(wire="v1")
+    door.always(b.silent)
+    process = bridge({"door": {"url": door.url, "protocol": "v1"}})
+    talk.ask({"id": "a"})
+    door.wait_for_asked()
+    talk.ask({"id": "s", "flash": True}, to="set")
+    talk.ask({"id": "r"}, to="restart")
+    talk.client.sync()
+    process.signal(signal.SIGTERM)
+    assert process.wait() == 0
+    results = {m.json["id"]: m.json for m in talk.messages("result")}
+    assert {id_: result["error"] for id_, result in results.items()} == dict.fromkeys(
+        ("a", "s", "r"), "shutting_down"
+    )
+    assert results["s"]["trigger"] == "set"
+    assert len(talk.messages("result")) == 3
+
+
 def test_a_disk_that_hangs_holds_up_neither_the_start_nor_a_reload_nor_the_end(
     bridge: StartBridge, board: Boards, talk: Talk
 ) -> None:
