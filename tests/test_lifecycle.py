@@ -200,8 +200,13 @@ def test_a_disk_that_hangs_holds_up_neither_the_start_nor_a_reload_nor_the_end(
     talk.ask({"id": "b", "save": False})
     assert talk.result("b")["status"] == "ok"
     assert door.connections == 2  # one for each configuration
+    talk.ask({"id": "c"})
+    talk.client.wait(talk.topic("door", "image"), count=3)
+    assert len(talk.messages("result")) == 2  # the third waits for its file
     process.signal(signal.SIGTERM)
     assert process.wait(timeout=6) == 0
+    assert (talk.result("c")["status"], talk.result("c")["saved"]) == ("ok", False)
+    assert len(talk.messages("result")) == 3
 
 
 # A new configuration
