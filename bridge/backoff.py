@@ -3,7 +3,9 @@
 Two clients with one id throw each other out for ever (MQTT 5.0, section 3.1.4). Nobody but the
 owner can end that, so the pauses then are long: from a minute, in which the other one gets
 something done, to a quarter of an hour, in which its end, if it was a mistake, is noticed.
-A bridge that was started again has no rival: the one before it is dead, and doesn't return.
+MQTT 5 has a reason code for it, which Mosquitto 2.0 does not send; there, and on 3.1.1, that we are
+cut off as soon as we are let in has to do. A bridge that was started again has no rival: the one
+before it is dead, and doesn't return.
 """
 
 import random

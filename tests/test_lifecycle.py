@@ -1,6 +1,7 @@
 """How the bridge ends, reloads and goes on: under load, at the wrong moment, twice."""
 
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -404,6 +405,21 @@ def first_to_say(text: str, processes: list[Bridge], timeout: float = 20) -> Bri
                 return process
         assert time.monotonic() < deadline, f"nobody said {text!r}"
         time.sleep(0.01)
+
+
+def test_who_is_told_that_it_is_taken_over_makes_way_at_once(bridge: StartBridge) -> None:
+    """Mosquitto 2.0 does not tell; other brokers do."""
+    with socket.create_server(("127.0.0.1", 0)) as broker:
+        broker.settimeout(10)
+        mqtt = {"port": broker.getsockname()[1], "version": "5"}
+        process = bridge({"door": {"url": "ws://127.0.0.1:1"}}, start=False, mqtt=mqtt)
+        process.start(wait=False)
+        connection, _ = broker.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"\x20\x03\x00\x00\x00")  # CONNACK
+            connection.sendall(b"\xe0\x02\x8e\x00")  # DISCONNECT: session taken over
+            process.wait_for_log(f"ERROR   mqtt: {SAYS} .*Trying again in [67]. s")
 
 
 def test_a_bridge_that_is_killed_and_started_again_has_no_rival(
