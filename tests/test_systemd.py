@@ -42,10 +42,13 @@ class Manager:
             if text in self.told[-1].get(key, "\n"):
                 return self.told[-1]
 
-    def expect_nothing(self) -> None:
-        self._socket.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            self._socket.recv(4096)
+    def wait_for_silence(self, seconds: float) -> None:
+        """Listen until nothing has come for so long."""
+        self._socket.settimeout(seconds)
+        with contextlib.suppress(TimeoutError):
+            for _ in range(50):
+                self._socket.recv(4096)
+            raise AssertionError("it does not fall silent")
 
 
 @pytest.fixture
@@ -74,6 +77,21 @@ def test_systemd_hears_of_start_reload_and_end(
     assert process.wait() == 0
     manager.hear("STOPPING")
     assert not [told for told in manager.told if "READY" in told][3:]
+
+
+def test_a_stuck_loop_gives_no_sign_of_life(
+    bridge: StartBridge, board: Boards, manager: Manager
+) -> None:
+    process = bridge(
+        {"door": old(board())},
+        clean=False,
+        strain=("then=block:600",),
+        environment={"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "1000000"},
+    )
+    process.signal(signal.SIGUSR1)
+    manager.wait_for_silence(1.0)
+    process.signal(signal.SIGABRT)  # as systemd does then
+    assert process.wait() == -signal.SIGABRT
 
 
 def test_a_bridge_without_a_broker_is_ready_and_says_what_it_lacks(
