@@ -7,10 +7,10 @@ import resource
 import secrets
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from bridge import __version__, command, config, topics
 from bridge.camera import Camera, target_with_path
@@ -22,8 +22,10 @@ from bridge.mqtt import Broker, Message, Mqtt
 from bridge.outbox import Outbox, Publication
 from bridge.publisher import CameraPublisher
 from bridge.storage import Storage
+from bridge.systemd import Systemd
 from bridge.threads import Pool
 from bridge.topics import BridgeTopics, CameraTopics
+from bridge.watchdog import LIMIT, Watchdog
 from bridge.wire import Target
 from bridge.worker import Worker
 
@@ -46,9 +48,12 @@ class App:
     Args:
         path: its configuration file, read again on SIGHUP.
         configuration: what is in it now.
+        stuck_after: seconds for which the loop may stand still before the process is ended.
     """
 
-    def __init__(self, path: Path | None, configuration: Config) -> None:
+    def __init__(
+        self, path: Path | None, configuration: Config, *, stuck_after: float = LIMIT
+    ) -> None:
         self._path = path
         self._config = configuration
         self._base = configuration.mqtt.base_topic
@@ -65,10 +70,14 @@ class App:
         )
         self._storage: Storage | None = None
         self._workers: dict[str, Worker] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._services: dict[str, asyncio.Task[None]] = {}
+        self._cameras: dict[str, asyncio.Task[None]] = {}
+        self._leaving: dict[str, asyncio.Task[None]] = {}  # cameras that finish their last picture
         self._routes: dict[str, Callable[[Message], None]] = {}
         self._commands: frozenset[str] = frozenset()
         self._started = time.monotonic()
+        self._systemd = Systemd(os.environ)
+        self._watchdog = Watchdog(stuck_after)
         self._over: asyncio.Future[int]
 
     async def run(self) -> int:
@@ -78,18 +87,24 @@ class App:
         loop.set_exception_handler(self._crashed)
         loop.add_signal_handler(signal.SIGTERM, self._signalled)
         loop.add_signal_handler(signal.SIGINT, self._signalled)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        self._watchdog.start()
         _LOGGER.info("esp32cam2mqtt %s: %s", __version__, count(self._config.cameras, "camera"))
-        await self._open_storage(self._config.storage)
+        self._open_storage(self._config.storage)
         for name, camera in self._config.cameras.items():
             self._add(name, camera)
         self._route()
-        self._start("mqtt", self._mqtt.run())
-        self._start("health", self._report_health())
+        self._serve("mqtt", self._mqtt.run())
+        self._serve("health", self._report_health())
+        # Ready without a broker: to wait for one is the bridge's work, and systemd ends a unit
+        # that is not ready within 90 s.
+        self._systemd.ready()
+        self._serve("signs of life", self._show_life())
         try:
             return await self._over
         finally:
             await self._stop()
+            self._watchdog.stop()
 
     def stop(self, code: int = 0) -> None:
         """Let ``run`` return."""
@@ -118,20 +133,20 @@ class App:
         if message.done is not None:
             message.done()
 
-    def _capture(self, names: tuple[str, ...], message: Message) -> None:
+    def _capture(self, workers: tuple[Worker, ...], message: Message) -> None:
         """A capture of one camera, or of all that belong to a group."""
-        done = _after(len(names), message.done)
+        done = _after(len(workers), message.done)
         try:
             wanted = command.parse_capture(message.payload)
         except BadRequest as exc:
-            for name in names:
-                self._refuse(name, message, exc, done)
+            for worker in workers:
+                self._refuse(worker, message, exc, done)
             return
         now, wall = time.monotonic(), time.time()
-        for name in names:
+        for worker in workers:
             request = Request(
                 id=wanted.id or new_id(),
-                camera=name,
+                camera=worker.name,
                 received=now,
                 requested_at=wall,
                 reply=wanted.reply,
@@ -140,45 +155,45 @@ class App:
                 correlation_data=message.correlation_data,
                 done=done,
             )
-            if self._may_be_answered(request):
-                self._workers[name].submit(request)
+            if self._may_be_answered(worker, request):
+                worker.submit(request)
 
-    def _set(self, name: str, message: Message) -> None:
+    def _set(self, worker: Worker, message: Message) -> None:
         try:
             change = command.parse_set(message.payload)
         except BadRequest as exc:
-            self._refuse(name, message, exc, message.done, "set")
-            self._workers[name].announce_settings()
+            self._refuse(worker, message, exc, message.done, "set")
+            worker.announce_settings()
             return
-        request = self._request(name, message, change.id, "set", message.done)
-        if self._may_be_answered(request):
-            self._workers[name].change(request, change)
+        request = self._request(worker, message, change.id, "set", message.done)
+        if self._may_be_answered(worker, request):
+            worker.change(request, change)
 
-    def _restart(self, name: str, message: Message) -> None:
+    def _restart(self, worker: Worker, message: Message) -> None:
         try:
             id_ = command.parse_restart(message.payload)
         except BadRequest as exc:
-            self._refuse(name, message, exc, message.done, "restart")
+            self._refuse(worker, message, exc, message.done, "restart")
             return
-        request = self._request(name, message, id_, "restart", message.done)
-        if self._may_be_answered(request):
-            self._workers[name].restart(request)
+        request = self._request(worker, message, id_, "restart", message.done)
+        if self._may_be_answered(worker, request):
+            worker.restart(request)
 
     def _refuse(
         self,
-        name: str,
+        worker: Worker,
         message: Message,
         error: BadRequest,
         done: Callable[[], None] | None,
         trigger: Trigger = "mqtt",
     ) -> None:
-        request = self._request(name, message, error.id, trigger, done)
-        if self._may_be_answered(request):
-            self._workers[name].refuse(request, error)
+        request = self._request(worker, message, error.id, trigger, done)
+        if self._may_be_answered(worker, request):
+            worker.refuse(request, error)
 
     @staticmethod
     def _request(
-        name: str,
+        worker: Worker,
         message: Message,
         id_: str | None,
         trigger: Trigger,
@@ -186,7 +201,7 @@ class App:
     ) -> Request:
         return Request(
             id=id_ or new_id(),
-            camera=name,
+            camera=worker.name,
             received=time.monotonic(),
             requested_at=time.time(),
             trigger=trigger,
@@ -195,7 +210,7 @@ class App:
             done=done,
         )
 
-    def _may_be_answered(self, request: Request) -> bool:
+    def _may_be_answered(self, worker: Worker, request: Request) -> bool:
         """Refuse what wants its answer where none may go; that is told on ``result`` alone."""
         topic = request.response_topic
         if topic is None:
@@ -204,9 +219,7 @@ class App:
         if fault is None:
             return True
         request.response_topic = None
-        self._workers[request.camera].refuse(
-            request, BadRequest(f"response topic {command.quote(topic)}: {fault}")
-        )
+        worker.refuse(request, BadRequest(f"response topic {command.quote(topic)}: {fault}"))
         return False
 
     # Cameras.
@@ -228,7 +241,17 @@ class App:
             new_id=new_id,
         )
         self._workers[name] = worker
-        self._start(f"camera {name}", worker.run())
+        self._cameras[name] = self._start(
+            f"camera {name}", self._follow(self._leaving.get(name), worker)
+        )
+
+    @staticmethod
+    async def _follow(former: asyncio.Task[None] | None, worker: Worker) -> None:
+        """Run a camera once nobody else talks to its board, or publishes on its topics."""
+        if former is not None:
+            await asyncio.wait((former,))
+            worker.announce()
+        await worker.run()
 
     async def _rotate(self, degrees: int, image: Jpeg) -> Jpeg:
         from bridge.rotate import rotate
@@ -236,28 +259,35 @@ class App:
         return await self._pool.run(rotate, image, degrees)
 
     def _route(self) -> None:
-        """Serve the topics of what is configured, and no others."""
+        """Serve the topics of what is configured, and no others.
+
+        What was sent just before a camera left may arrive just after: its old worker refuses it.
+        """
         routes: dict[str, Callable[[Message], None]] = {}
-        for name in self._workers:
+        for name, worker in self._workers.items():
             of = CameraTopics.of(self._base, name)
-            routes[of.capture] = partial(self._capture, (name,))
-            routes[of.set] = partial(self._set, name)
-            routes[of.restart] = partial(self._restart, name)
+            routes[of.capture] = partial(self._capture, (worker,))
+            routes[of.set] = partial(self._set, worker)
+            routes[of.restart] = partial(self._restart, worker)
         groups = {**self._config.groups, topics.ALL: list(self._workers)}
         for group, names in groups.items():
             if names:
                 topic = topics.group_capture(self._base, group)
-                routes[topic] = partial(self._capture, tuple(names))
-        self._routes = routes
+                workers = tuple(self._workers[name] for name in names)
+                routes[topic] = partial(self._capture, workers)
+        self._routes.update(routes)
         self._commands = frozenset(routes)
         self._mqtt.subscribe(routes)
 
-    async def _open_storage(self, storage: StorageConfig) -> None:
-        if storage.path is None:
-            return
-        self._storage = make_storage(storage)
+    def _open_storage(self, storage: StorageConfig) -> None:
+        if storage.path is not None:
+            self._storage = make_storage(storage)
+            self._serve("storage", self._try_storage(self._storage))
+
+    @staticmethod
+    async def _try_storage(storage: Storage) -> None:
         try:
-            await self._storage.start()
+            await storage.start()
         except StorageFailed as exc:
             _LOGGER.error("storage: %s; pictures are published and not saved until it works", exc)
 
@@ -303,6 +333,18 @@ class App:
             "storage": None if self._storage is None else await self._storage.health(),
         }
 
+    async def _show_life(self) -> None:
+        while self._systemd.listens:
+            self._systemd.alive(self._status())
+            await asyncio.sleep(self._systemd.every)
+
+    def _status(self) -> str:
+        online = sum(worker.online for worker in self._workers.values())
+        cameras = f"{online} of {count(self._workers, 'camera')} online"
+        if self._mqtt.online:
+            return f"{cameras}, connected to the broker"
+        return f"{cameras}, no broker: {self._mqtt.trouble or 'connecting'}"
+
     def _put(self, topic: str, payload: bytes, content_type: str = "application/json") -> None:
         self._outbox.put(
             Publication(topic, payload, "state", retain=True, content_type=content_type)
@@ -310,9 +352,13 @@ class App:
 
     # Coming and going.
 
-    def _start(self, name: str, coroutine: Any) -> None:
-        task = self._tasks[name] = asyncio.create_task(coroutine, name=name)
+    def _serve(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._services[name] = self._start(name, coroutine)
+
+    def _start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine, name=name)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -325,16 +371,32 @@ class App:
 
     def _signalled(self) -> None:
         if self._over.done():
-            os._exit(1)  # the second time somebody means it
+            self._leave()
         _LOGGER.info("stopping")
         self.stop()
 
-    def _reload(self) -> None:
-        """Take over cameras and groups of the file as it is now; a broken one changes nothing."""
-        if self._path is None:
+    def _leave(self) -> NoReturn:
+        """At the second signal somebody means it; the broker says ``offline`` in our place."""
+        cameras = [*self._cameras.values(), *self._leaving.values()]
+        busy = [task for task in cameras if not task.done()]
+        _LOGGER.warning(
+            "ended by a second signal; left undone: %s, %s",
+            count(busy, "camera"),
+            count(range(len(self._outbox)), "message"),
+        )
+        os._exit(1)
+
+    def _hang_up(self) -> None:
+        if self._path is None or self._over.done():
             return
+        self._systemd.reloading()
+        self._reload(self._path)
+        self._systemd.ready()
+
+    def _reload(self, path: Path) -> None:
+        """Take over cameras and groups of the file as it is now; a broken one changes nothing."""
         try:
-            new = config.load(self._path)
+            new = config.load(path)
         except ConfigError as exc:
             for problem in exc.problems:
                 _LOGGER.error("%s", problem)
@@ -357,28 +419,33 @@ class App:
         _LOGGER.info("configuration reloaded: %s", count(new.cameras, "camera"))
 
     def _remove(self, name: str, *, for_good: bool) -> None:
-        worker = self._workers.pop(name)
-        worker.stop(clear=for_good)
-        task = self._tasks.pop(f"camera {name}")
+        self._workers.pop(name).stop(clear=for_good)
+        task = self._leaving[name] = self._cameras.pop(name)
+        task.add_done_callback(partial(self._left, name))
         asyncio.get_running_loop().call_later(_GRACE, task.cancel)
 
+    def _left(self, name: str, task: asyncio.Task[None]) -> None:
+        if self._leaving.get(name) is task:
+            del self._leaving[name]
+
     async def _stop(self) -> None:
+        self._systemd.stopping()
         for worker in self._workers.values():
             worker.stop()
-        mqtt = self._tasks.pop("mqtt")
-        self._tasks.pop("health").cancel()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks.values(), timeout=_GRACE)
+        if cameras := [*self._cameras.values(), *self._leaving.values()]:
+            _, late = await asyncio.wait(cameras, timeout=_GRACE)
             for task in late:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=1)
         self._put(self._topics.state, topics.OFFLINE, "text/plain")
         await self._mqtt.stop(timeout=_FAREWELL)
-        mqtt.cancel()
-        await asyncio.wait([mqtt], timeout=1)
+        for task in self._services.values():
+            task.cancel()
+        await asyncio.wait(self._services.values(), timeout=1)
         if self._storage is not None:
             await self._storage.stop()
+        self._systemd.close()
         _LOGGER.info("stopped")
 
 

@@ -12,12 +12,13 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from bridge.filename import CAMERA, Template
-from bridge.retention import Index, Keep, Picture
+from bridge.retention import MAX_DAYS, Index, Keep, Picture, older
 from bridge.threads import Pool
+from bridge.trust import Trust
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -30,6 +31,15 @@ _SLICE = 256  # files after which a long job lets others pass
 
 _TOKEN = os.urandom(4).hex()  # tells our own unfinished files from a crashed bridge's
 _UNFINISHED = re.compile(r"\.esp32cam2mqtt-([0-9a-f]{8})-\d+\.tmp")
+
+
+def _wall() -> float:
+    return time.time()
+
+
+def _elapsed() -> float:
+    """Seconds that go on while the machine sleeps, where there is such a clock."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def unfinished(number: int) -> str:
@@ -56,6 +66,9 @@ class Archive:
         self._walk_again = False
         self._deleted = self._deleted_bytes = 0
         self._undeletable = False
+        self._trust = Trust()
+        self._began = datetime.fromtimestamp(_wall(), UTC).astimezone()
+        self._has_recent = False
 
     def start(self) -> None:
         """Begin with a walk through the folder, and go on with a round of retention a minute."""
@@ -127,7 +140,9 @@ class Archive:
             if seen % _SLICE == 0:
                 yield
         self._take_new()
-        self._index, self._walked = self._walked, None
+        first, self._index, self._walked = self._index is None, self._walked, None
+        if first and self._keep.days is not None and self._index.files and not self._has_recent:
+            self._rest("all pictures are older than that; is the clock right?")
 
     def _entries(self, folder: str, depth: int) -> Iterator["os.DirEntry[str] | None"]:
         """The files that may be ours, ``None`` for everything else; debris is removed."""
@@ -160,7 +175,7 @@ class Archive:
         index = self._index
         assert index is not None
         before = self._deleted if again else 0  # what made room since the last round counts
-        yield from self._delete(index.surplus(self._keep, datetime.now(UTC)))
+        yield from self._delete(index.surplus(self._keep, self._now()))
         if self._keep.free is not None and not again:
             for device, path in index.disks().items():
                 with suppress(OSError):
@@ -169,6 +184,23 @@ class Archive:
         self._walk_again = index.dry and self._deleted > before
         with suppress(OSError):
             self._health = {"free": free(self._root), "files": index.files, "bytes": index.bytes}
+
+    def _now(self) -> datetime | None:
+        """The time by which pictures are old, unless it can't be believed."""
+        wall, elapsed = _wall(), _elapsed()
+        jump = self._trust.jumped(wall=wall, elapsed=elapsed)
+        if jump is not None and self._keep.days is not None:
+            self._rest(f"the clock has jumped by {timedelta(seconds=round(jump))}")
+        return datetime.fromtimestamp(wall, UTC) if self._trust.holds(elapsed) else None
+
+    def _rest(self, why: str) -> None:
+        self._trust.rest(_elapsed())
+        _LOGGER.warning("storage: keep.days rests for a day: %s", why)
+
+    def _is_recent(self, picture: Picture) -> bool:
+        """Whether it was taken before this start, and is not too old by the clock of then."""
+        days = timedelta(days=min(self._keep.days or 0, MAX_DAYS))
+        return older(picture, self._began) and not older(picture, self._began - days)
 
     def _report(self) -> None:
         if self._deleted:
@@ -207,6 +239,7 @@ class Archive:
             picture = Picture(
                 parsed[1], status.st_mtime_ns, relative, status.st_size, status.st_dev
             )
+            self._has_recent = self._has_recent or self._is_recent(picture)
             index.add(parsed[0], picture)
 
     def _delete(self, pictures: Iterable[tuple[str, Picture]]) -> Iterator[None]:

@@ -5,11 +5,11 @@ What must outlive a connection is here, in outbox and inbox; `connection` is one
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from bridge.backoff import BackOff
 from bridge.connection import Broker, Connection
 from bridge.errors import TooLarge
 from bridge.inbox import Inbox
@@ -20,8 +20,6 @@ __all__ = ["Broker", "Message", "Mqtt"]
 
 _LOGGER = logging.getLogger(__name__)
 
-_BACK_OFF = 0.5, 30.0
-_STEADY = 10.0  # a connection that lasted so long starts the back-off anew
 _REFUSED = 0x80  # and above: MQTT 5.0, section 2.4
 _MAX_REFUSED = 1000  # topics that the log has named; a response topic is anybody's choice
 _TAKEN_OVER = 0x8E
@@ -74,7 +72,8 @@ class Mqtt:
         self._v5 = broker.version != "3.1.1"
         self._refused_v5 = 0
         self._refused: set[str] = set()  # topics that were, for the log to say so once
-        self._failures = 0
+        self._back_off = BackOff()
+        self._hung_up = False
         self._stopping = False
         self.trouble: str | None = None  # why the last connection ended or did not come about
         outbox.wake = self.pump
@@ -103,26 +102,31 @@ class Mqtt:
             self.trouble = reason
             if self._stopping:
                 return
-            if connection.established and lasted > _STEADY:
-                self._failures = 0
-            self._tell(connection, reason, code)
+            if connection.established:
+                pause = self._back_off.ended(
+                    lasted=lasted, taken_over=code == _TAKEN_OVER, hung_up=self._hung_up
+                )
+            else:
+                pause = self._back_off.failed()
+            self._tell(connection, reason, pause)
             self._choose_version(connection, code)
-            least, most = _BACK_OFF
-            ceiling = most if code == _TAKEN_OVER else min(most, least * 2**self._failures)
-            self._failures = min(self._failures + 1, 10)
-            await asyncio.sleep(random.uniform(ceiling / 4, ceiling))
+            await asyncio.sleep(pause)
 
-    def _tell(self, connection: Connection, reason: str, code: int | None) -> None:
-        if code == _TAKEN_OVER:
-            _LOGGER.error(
-                "mqtt: another client has connected with our client id %r; "
-                "give each bridge an mqtt.client_id of its own",
+    def _tell(self, connection: Connection, reason: str, pause: float) -> None:
+        new = self._back_off.first
+        if self._back_off.rival:
+            _LOGGER.log(
+                logging.ERROR if new else logging.DEBUG,
+                "mqtt: another client seems to use our mqtt.client_id %r (%s); give each bridge "
+                "one of its own. Trying again in %.0f s",
                 self._broker.client_id,
+                reason,
+                pause,
             )
         elif connection.established:
             _LOGGER.warning("mqtt: connection lost (%s); trying again", reason)
         else:
-            level = logging.WARNING if self._failures == 0 else logging.DEBUG
+            level = logging.WARNING if new else logging.DEBUG
             _LOGGER.log(level, "mqtt: %s: %s; trying again", self._where, reason)
 
     def _choose_version(self, connection: Connection, code: int | None) -> None:
@@ -133,7 +137,7 @@ class Mqtt:
         if self._refused_v5 >= 2:
             self._refused_v5 = 0
             self._v5 = not self._v5
-            self._failures = 0
+            self._back_off.forget_failures()
             _LOGGER.info("mqtt: trying version %s", "5" if self._v5 else "3.1.1")
 
     @property
@@ -167,6 +171,7 @@ class Mqtt:
     def lost(self, *, cut: bool) -> None:
         """The connection is gone; ``cut`` if the broker ended it."""
         self._connection = None
+        self._hung_up = cut and not self._outbox.on_its_way
         self._outbox.lost(cut=cut)
 
     def arrived(

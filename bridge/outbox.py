@@ -88,6 +88,11 @@ class Outbox:
         return len(self._waiting) + len(self._sent)
 
     @property
+    def on_its_way(self) -> int:
+        """How many the broker has not acknowledged yet."""
+        return len(self._sent)
+
+    @property
     def full(self) -> bool:
         """Whether there is no room, not even by dropping an image."""
         return self.bytes >= self._max_bytes and not self._images

@@ -16,7 +16,8 @@ WINDOW = 4096
 An archive of a million pictures must fit beside everything else on a Raspberry Pi Zero.
 """
 
-_MAX_DAYS = 100 * 366.0  # datetime ends somewhere; pictures of an ESP32-CAM begin in 2019
+MAX_DAYS = 100 * 366.0
+"""Longer than any picture of an ESP32-CAM, the first of 2019, is kept; datetime ends somewhere."""
 
 
 class Keep(Protocol):
@@ -123,18 +124,18 @@ class Index:
         """The disks that hold the oldest pictures, each with the path of one of these."""
         return {p.device: p.path for shelf in self._shelves.values() for p in shelf.oldest}
 
-    def surplus(self, keep: Keep, now: datetime) -> Iterator[tuple[str, Picture]]:
+    def surplus(self, keep: Keep, now: datetime | None) -> Iterator[tuple[str, Picture]]:
         """The pictures that ``days``, ``count`` and ``size`` let go; each is forgotten as it comes.
 
-        Never a camera's newest.
+        Never a camera's newest. Without a time that can be believed, ``days`` lets none go.
         """
         limit = None
-        if keep.days is not None:
-            limit = now.astimezone() - timedelta(days=min(keep.days, _MAX_DAYS))
+        if keep.days is not None and now is not None:
+            limit = now.astimezone() - timedelta(days=min(keep.days, MAX_DAYS))
         for camera, shelf in list(self._shelves.items()):
             while shelf.spare and (
                 (keep.count is not None and shelf.count > keep.count)
-                or (limit is not None and _older(shelf.oldest[0], limit))
+                or (limit is not None and older(shelf.oldest[0], limit))
             ):
                 yield camera, shelf.take()
         if keep.size is not None:
@@ -162,7 +163,7 @@ class Index:
             yield found[1], self._shelves[found[1]].take(found[2])
 
 
-def _older(picture: Picture, limit: datetime) -> bool:
+def older(picture: Picture, limit: datetime) -> bool:
     """Whether all of the time that the name stands for, a day perhaps, is before the limit."""
     if not picture.time:
         return picture.modified < limit.timestamp() * 1e9

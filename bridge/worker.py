@@ -36,6 +36,7 @@ _CONNECT = 5.0  # seconds for a connection that no request waits for
 _BACK_OFF = 1.0, 60.0
 _STATUS_EVERY = 60.0
 _MAX_CONTROLS = 8  # changes of settings and restarts that may wait
+_LEAVING = "the bridge stops, or its configuration of this camera has changed"
 
 
 class Saver(Protocol):
@@ -101,7 +102,7 @@ class Worker:
         self._storage = storage
         self._rotate = rotate
         self._new_id = new_id
-        self._controls: deque[Callable[[], Awaitable[None]]] = deque()
+        self._controls: deque[tuple[Request, Callable[[], Awaitable[None]]]] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._stopping = False
@@ -123,7 +124,7 @@ class Worker:
         idle = self._wake is not None
         try:
             if self._stopping:
-                raise ShuttingDown("the bridge is stopping")
+                raise ShuttingDown(_LEAVING)
             if request.reply == "path" and self._storage is None:
                 raise StorageFailed("nothing is kept here: storage.path is null")
             self.queue.add(request, idle=idle)
@@ -181,7 +182,9 @@ class Worker:
         self._stopping = True
         self._clear = clear
         for job, request in self.queue.clear():
-            self.refuse(request, ShuttingDown("the bridge is stopping"), job)
+            self.refuse(request, ShuttingDown(_LEAVING), job)
+        while self._controls:
+            self.refuse(self._controls.popleft()[0], ShuttingDown(_LEAVING))
         self.wake()
 
     def wake(self) -> None:
@@ -214,7 +217,8 @@ class Worker:
                 if self._interval and now >= self._interval_at and not self._stopping:
                     self._capture_of_its_own(now)
                 if self._controls:
-                    await self._controls.popleft()()
+                    _, control = self._controls.popleft()
+                    await control()
                 elif (job := self.queue.take(now)) is not None:
                     await self._serve(job)
                 elif self._stopping:
@@ -274,7 +278,7 @@ class Worker:
             outcome.error = exc
         except asyncio.CancelledError:
             for request in job.requests:
-                self.refuse(request, ShuttingDown("the bridge is stopping"), job)
+                self.refuse(request, ShuttingDown(_LEAVING), job)
             raise
         outcome.finished = time.monotonic()
         if image is not None and outcome.error is None:
@@ -354,7 +358,7 @@ class Worker:
         job.due_at = time.time() + job.due - now
         if self._stopping:
             for request in job.requests:
-                self.refuse(request, ShuttingDown("the bridge is stopping"), job)
+                self.refuse(request, ShuttingDown(_LEAVING), job)
         else:
             self.queue.put_back(job)
             self._watch_expiry()
@@ -465,13 +469,13 @@ class Worker:
     def _control(self, request: Request, control: Callable[[], Awaitable[None]]) -> None:
         try:
             if self._stopping:
-                raise ShuttingDown("the bridge is stopping")
+                raise ShuttingDown(_LEAVING)
             if len(self._controls) >= _MAX_CONTROLS:
                 raise Busy(f"{_MAX_CONTROLS} changes wait already")
         except BridgeError as exc:
             self.refuse(request, exc)
             return
-        self._controls.append(control)
+        self._controls.append((request, control))
         self.wake()
 
     async def _set(self, request: Request, change: Change) -> None:
@@ -499,7 +503,7 @@ class Worker:
             self.refuse(request, exc)
             return False
         except asyncio.CancelledError:
-            self.refuse(request, ShuttingDown("the bridge is stopping"))
+            self.refuse(request, ShuttingDown(_LEAVING))
             raise
         if request.done is not None:
             request.done()

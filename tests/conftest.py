@@ -41,6 +41,8 @@ class StartBridge(Protocol):
         clean: bool = True,
         arguments: tuple[str, ...] = (),
         environment: Mapping[str, str] | None = None,
+        strain: tuple[str, ...] = (),
+        wrapper: tuple[str, ...] = (),
         **sections: Mapping[str, Any],
     ) -> Bridge: ...
 
@@ -149,6 +151,8 @@ def bridge(
         clean: bool = True,
         arguments: tuple[str, ...] = (),
         environment: Mapping[str, str] | None = None,
+        strain: tuple[str, ...] = (),
+        wrapper: tuple[str, ...] = (),
         **sections: Mapping[str, Any],
     ) -> Bridge:
         on = on or broker
@@ -159,6 +163,8 @@ def bridge(
             base_topic=base_topic,
             arguments=arguments,
             environment=environment,
+            strain=strain,
+            wrapper=wrapper,
         )
         bridges.append((bridge, clean))
         stack.callback(bridge.close)

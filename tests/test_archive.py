@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -312,3 +313,104 @@ def test_a_round_that_fails_is_reported_and_there_is_another(
 
     asyncio.run(scenario())
     assert "a mistake of ours" in caplog.text
+
+
+# A clock that is wrong
+
+
+class Clocks:
+    """The two clocks by which pictures get old, to be turned by a test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, ahead: float = 0) -> None:
+        self.wall = time.time() + ahead
+        self.elapsed = 1000.0
+        monkeypatch.setattr(archive, "_wall", lambda: self.wall)
+        monkeypatch.setattr(archive, "_elapsed", lambda: self.elapsed)
+
+    def go(self, seconds: float) -> None:
+        self.wall += seconds
+        self.elapsed += seconds
+
+
+DAY, YEAR = 86_400.0, 366 * 86_400.0
+
+
+@pytest.mark.parametrize("jump", [50 * YEAR, -50 * YEAR, 8 * DAY])
+def test_a_clock_that_jumps_deletes_nothing_for_a_day(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    jump: float,
+) -> None:
+    clocks = Clocks(monkeypatch)
+    pictures = {put(tmp_path, age) for age in (1, 2, 3, 4, 5, 6)}
+    made = tidy(tmp_path, days=7)
+    clocks.go(60)
+    clocks.wall += jump
+    for _ in range(23):
+        asyncio.run(made.tidy())
+        clocks.go(3600)
+    assert files(tmp_path) == pictures
+    assert caplog.text.count("keep.days rests for a day: the clock has jumped by") == 1
+    clocks.wall -= jump  # somebody has seen it
+    asyncio.run(made.tidy())
+    assert files(tmp_path) == pictures
+    for _ in range(25):
+        clocks.go(3600)
+        asyncio.run(made.tidy())
+    assert len(files(tmp_path)) == 4  # two have come of age meanwhile
+
+
+def test_a_time_that_was_kept_for_a_day_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clocks = Clocks(monkeypatch)
+    pictures = [put(tmp_path, age) for age in (1, 2, 3)]
+    made = tidy(tmp_path, days=7)
+    clocks.wall += 60 * DAY
+    asyncio.run(made.tidy())
+    assert files(tmp_path) == {*pictures}
+    clocks.go(DAY)
+    asyncio.run(made.tidy())
+    assert files(tmp_path) == {pictures[0]}
+
+
+def test_a_machine_that_slept_has_no_clock_that_jumped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clocks = Clocks(monkeypatch)
+    pictures = [put(tmp_path, age) for age in (1, 2, 3)]
+    made = tidy(tmp_path, days=7)
+    clocks.go(5.5 * DAY)
+    asyncio.run(made.tidy())
+    assert files(tmp_path) == {pictures[0]}
+
+
+@pytest.mark.parametrize("template", [DEFAULT, "{camera}/{id}_{index}.jpg"])
+def test_a_start_in_the_wrong_year_deletes_nothing_for_a_day(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    template: str,
+) -> None:
+    pictures = {put(tmp_path, age, camera=f"cam{age}", template=template) for age in (1, 2, 30)}
+    pictures.add(put(tmp_path, 40, camera="cam30"))
+    clocks = Clocks(monkeypatch, ahead=50 * YEAR)
+    made = Archive(str(tmp_path), Template(template), Keep(days=7))
+    clocks.go(1)
+    pictures.add(put(tmp_path, -50 * 366, camera="cam30", template=template))  # a new one
+    asyncio.run(made.tidy())
+    assert files(tmp_path) == pictures
+    assert "keep.days rests for a day: all pictures are older" in caplog.text
+
+
+def test_a_start_at_the_right_time_deletes_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    Clocks(monkeypatch)
+    new = put(tmp_path, 1)
+    put(tmp_path, 8)
+    tidy(tmp_path, days=7)
+    assert files(tmp_path) == {new}
+    tidy(tmp_path / "an empty one", days=7)
+    assert not caplog.text.count("rests")

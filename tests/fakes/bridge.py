@@ -27,6 +27,8 @@ class Bridge(Process):
         base_topic: where config doesn't tell.
         arguments: of the command line, after ``run``.
         environment: further variables.
+        strain: run it under `strained` instead, with these arguments.
+        wrapper: a command that runs it, such as ``unshare``.
     """
 
     def __init__(
@@ -37,13 +39,18 @@ class Bridge(Process):
         base_topic: str | None = None,
         arguments: tuple[str, ...] = (),
         environment: Mapping[str, str] | None = None,
+        strain: tuple[str, ...] = (),
+        wrapper: tuple[str, ...] = (),
     ) -> None:
         super().__init__("bridge")
         self.config = config if isinstance(config, str) else copy.deepcopy(dict(config))
         mqtt = {} if isinstance(config, str) else config.get("mqtt") or {}
         self.base_topic: str = base_topic or mqtt.get("base_topic", "esp32cam")
         self._watcher = watcher
-        self._arguments = arguments
+        program = ("-m", "bridge", "run", "-c", "config.yaml", *arguments)
+        if strain:
+            program = ("-m", "tests.fakes.strained", "config.yaml", *strain)
+        self._command = (*wrapper, sys.executable, *program)
         self._environment = {
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
@@ -64,8 +71,7 @@ class Bridge(Process):
         """Start it, and wait until it says ``online``, unless it is to fail or has no broker."""
         self._write(self.config)
         seen = self._births()
-        command = [sys.executable, "-m", "bridge", "run", "-c", "config.yaml", *self._arguments]
-        self._launch(command, cwd=self.directory, env=self._environment)
+        self._launch(self._command, cwd=self.directory, env=self._environment)
         if wait:
             self.wait_until_ready(births=seen + 1)
 
