@@ -9,6 +9,7 @@ a fault meets a capture is the machine's business.
 
 import argparse
 import random
+import signal
 import sys
 import threading
 import time
@@ -189,77 +190,121 @@ class House:
 
 
 class Mischief:
-    """Makes faults, one after the other, in a thread of its own until `stop`.
+    """Makes faults of three kinds at the same time, each in a thread of its own, until its end.
 
     Args:
         house: to whom.
         seed: the same makes the same plan.
-        every: seconds between two, on average.
-        severe: the share of them that befalls broker or bridge as a whole.
+        boards, cables, houses: seconds between two faults of one board, of one cable, and of broker
+            or bridge as a whole, on average; 0: none.
     """
 
     def __init__(
-        self, house: House, seed: int, *, every: float = 0.1, severe: float = 0.05
+        self,
+        house: House,
+        seed: int,
+        *,
+        boards: float = 0.1,
+        cables: float = 0.2,
+        houses: float = 1.0,
     ) -> None:
         self._house = house
-        self._chance = random.Random(seed)
-        self._every = every
-        self._severe = severe
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="mischief", daemon=True)
-        self.failure: BaseException | None = None
+        self._failures: list[BaseException] = []
+        kinds = ((boards, self._board), (cables, self._board_cable), (houses, self._whole_house))
+        self._threads = [
+            threading.Thread(
+                target=self._run, args=(random.Random(seed + number), every, act), daemon=True
+            )
+            for number, (every, act) in enumerate(kinds)
+            if every
+        ]
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._thread.join(60)
-        assert not self._thread.is_alive(), "mischief does not end"
-        if self.failure is not None:
-            raise self.failure
+        for thread in self._threads:
+            thread.join(60)
+            assert not thread.is_alive(), "mischief does not end"
+        if self._failures:
+            raise self._failures[0]
 
-    def _run(self) -> None:
+    def _run(
+        self, chance: random.Random, every: float, act: Callable[[random.Random], str]
+    ) -> None:
         try:
-            while not self._ended.wait(self._chance.expovariate(1 / self._every)):
-                self._once()
+            while not self._ended.wait(chance.expovariate(1 / every)):
+                began = time.monotonic_ns()
+                self._house.ledger.fault(act(chance), began)
         except BaseException as exc:
-            self.failure = exc
+            self._failures.append(exc)
 
-    def _once(self) -> None:
-        chance, house = self._chance, self._house
-        began = time.monotonic_ns()
-        roll = chance.random()
-        if roll < self._severe:
-            what = chance.choice((self._kill_bridge, self._broker_away, self._broker_cable))()
-        elif roll < 0.3:
-            what = self._cable(house.links[chance.choice([*house.links])])
+    def _board(self, chance: random.Random) -> str:
+        board = self._house.boards[chance.choice([*self._house.boards])]
+        faults = BOTH_WIRES if board.wire == "legacy" else {**BOTH_WIRES, **V1_ONLY}
+        name = chance.choice([*faults, "hangs up", "restarts", "is away"])
+        if name == "hangs up":
+            board.drop(reset=chance.random() < 0.5)
+        elif name == "restarts":
+            board.restart()
+        elif name == "is away":
+            board.pause()
+            board.drop()
+            self._wait(chance, 0.1, 0.8)
+            board.resume()
         else:
-            board = house.boards[chance.choice([*house.boards])]
-            faults = BOTH_WIRES if board.wire == "legacy" else {**BOTH_WIRES, **V1_ONLY}
-            name = chance.choice([*faults, "hangs up", "restarts", "is away"])
-            if name == "hangs up":
-                board.drop(reset=chance.random() < 0.5)
-            elif name == "restarts":
-                board.restart()
-            elif name == "is away":
-                board.pause()
-                board.drop()
-                self._wait(0.1, 0.8)
-                board.resume()
-            else:
-                board.script(faults[name](chance))
-            what = f"board: {name}"
-        house.ledger.fault(what, began)
+            board.script(faults[name](chance))
+        return f"board: {name}"
 
-    def _cable(self, link: Link) -> str:
+    def _board_cable(self, chance: random.Random) -> str:
+        links = self._house.links
+        return f"board's cable: {self._cable(chance, links[chance.choice([*links])])}"
+
+    def _whole_house(self, chance: random.Random) -> str:
+        return chance.choice((self._bridge, self._broker, self._broker_cable))(chance)
+
+    def _broker_cable(self, chance: random.Random) -> str:
+        return f"broker's cable: {self._cable(chance, self._house.cable)}"
+
+    def _broker(self, chance: random.Random) -> str:
+        broker = self._house.broker
+        if chance.random() < 0.5:
+            broker.freeze()
+            self._wait(chance, 0.2, 2.0)
+            broker.thaw()
+            return "broker: frozen"
+        broker.stop()
+        self._wait(chance, 0.0, 1.0)
+        broker.start()
+        return "broker: restarted"
+
+    def _bridge(self, chance: random.Random) -> str:
+        bridge = self._house.bridge
+        kind = chance.choice(("killed", "killed", "stopped", "frozen"))
+        if kind == "killed":
+            bridge.kill()
+            bridge.start(wait=False)
+        elif kind == "stopped":
+            code = bridge.stop()
+            # Less than half a second after its start Python has not come to us yet, and just ends.
+            assert code in (0, -signal.SIGTERM), f"the bridge ended with {code}:\n{bridge.log}"
+            bridge.start(wait=False)
+        else:
+            bridge.freeze()
+            self._wait(chance, 0.1, 1.0)
+            bridge.thaw()
+        return f"bridge: {kind}"
+
+    def _cable(self, chance: random.Random, link: Link) -> str:
         """Something to the cable of a board, or to the bridge's own."""
-        chance = self._chance
         kind = chance.choice(("pulled", "cut", "reset", "half-open", "slow", "in segments"))
         if kind == "pulled":
             link.stall()
-            self._wait(0.2, 1.5)
+            self._wait(chance, 0.2, 1.5)
             link.go()
         elif kind == "cut":
             link.cut_after(chance.randrange(30_000))
@@ -269,48 +314,16 @@ class Mischief:
             link.forget()
         elif kind == "slow":
             link.delay = 0.1
-            self._wait(0.1, 0.5)
+            self._wait(chance, 0.1, 0.5)
             link.delay = 0.0
         else:
             link.segment, link.gap = SEGMENT, 0.002
-            self._wait(0.1, 0.5)
+            self._wait(chance, 0.1, 0.5)
             link.segment, link.gap = 0, 0.0
-        return f"a board's cable: {kind}"
+        return kind
 
-    def _broker_cable(self) -> str:
-        self._cable(self._house.cable)
-        return "broker's link"
-
-    def _broker_away(self) -> str:
-        broker = self._house.broker
-        if self._chance.random() < 0.5:
-            broker.freeze()
-            self._wait(0.2, 2.0)
-            broker.thaw()
-        else:
-            broker.stop()
-            self._wait(0.0, 1.0)
-            broker.start()
-        return "broker"
-
-    def _kill_bridge(self) -> str:
-        bridge = self._house.bridge
-        kind = self._chance.choice(("killed", "stopped", "frozen"))
-        if kind == "killed":
-            bridge.kill()
-            bridge.start(wait=False)
-        elif kind == "stopped":
-            code = bridge.stop()
-            assert code == 0, f"the bridge ended with {code}:\n{bridge.log}"
-            bridge.start(wait=False)
-        else:
-            bridge.freeze()
-            self._wait(0.1, 1.0)
-            bridge.thaw()
-        return f"bridge {kind}"
-
-    def _wait(self, least: float, most: float) -> None:
-        self._ended.wait(self._chance.uniform(least, most))
+    def _wait(self, chance: random.Random, least: float, most: float) -> None:
+        self._ended.wait(chance.uniform(least, most))
 
 
 def run(
@@ -343,7 +356,7 @@ def main() -> int:
     for what, count in sorted(house.ledger.tally().items()):
         print(f"{count:6}  {what}")
     print(verdict)
-    for line in (*verdict.wrong, *(f"{id_}: lost" for id_ in verdict.lost)):
+    for line in (*verdict.wrong, *map(house.ledger.story, verdict.lost)):
         print(line)
     for id_, reason in verdict.twice.items():
         print(f"{id_}: twice: {reason}")

@@ -130,6 +130,17 @@ class Ledger:
         verdict.wrong += [f"{id_}: nobody asked for it" for id_ in strangers]
         return verdict
 
+    def story(self, id_: str, *, seconds: float = 5.0) -> str:
+        """What was done to everybody from shortly before a request until so long after it."""
+        asked = self.asked[id_]
+        began, ended = asked.at_ns - 1e9, asked.at_ns + seconds * 1e9
+        lines = [f"{id_} to {asked.camera}, accepted: {asked.accepted}"]
+        for fault in sorted(self.faults, key=lambda f: f.at_ns):
+            if fault.at_ns <= ended and fault.until_ns >= began and "board" not in fault.what:
+                at, until = ((ns - asked.at_ns) / 1e9 for ns in (fault.at_ns, fault.until_ns))
+                lines.append(f"  {at:+.3f} to {until:+.3f} s: {fault.what}")
+        return "\n".join(lines)
+
     def _results(self, messages: Iterable[Message]) -> dict[str, list[Message]]:
         """Results by id, without those that the broker sent again to this client."""
         results: dict[str, list[Message]] = {}
@@ -161,9 +172,9 @@ class Ledger:
         """Why there are two answers, of the reasons that docs/reliability.md has."""
         window = first.at_ns - int(_BEFORE * 1e9), again.at_ns
         done = {f.what for f in self.faults if f.at_ns <= window[1] and f.until_ns >= window[0]}
-        if first.payload == again.payload and done & {"broker", "broker's link"}:
+        if first.payload == again.payload and any(what.startswith("broker") for what in done):
             return "the same result again: its acknowledgement was lost"
-        if done & {"bridge killed"}:
+        if "bridge: killed" in done:
             return "the bridge was killed before it could acknowledge the command"
         if asked.span:
             return "the command was sent again: its acknowledgement was lost"
