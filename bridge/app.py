@@ -23,6 +23,7 @@ from bridge.outbox import Outbox, Publication
 from bridge.publisher import CameraPublisher
 from bridge.storage import Storage
 from bridge.threads import Pool
+from bridge.tls import Tls
 from bridge.topics import BridgeTopics, CameraTopics
 from bridge.wire import Target
 from bridge.worker import Worker
@@ -450,7 +451,7 @@ def broker(mqtt: MqttConfig) -> Broker:
         path=mqtt.path,
         keepalive=mqtt.keepalive,
         max_payload=mqtt.max_payload,
-        tls=mqtt.tls,
+        tls=None if mqtt.tls is None else Tls("mqtt.tls", mutual=True, **dict(mqtt.tls)),
     )
 
 
