@@ -241,7 +241,8 @@ def test_a_broker_with_the_wrong_certificate_is_told_nothing(
     certificates: Certificates,
     case: str,
 ) -> None:
-    own = own_broker(tls=certificates, expired=case == "expired", require_certificate=True)
+    shown = "expired" if case == "expired" else "server"
+    own = own_broker(tls=certificates, certificate=shown, require_certificate=True)
     pair = certificates.wrong_client if case == "certificate" else certificates.client
     ca = certificates.wrong_ca if case == "authority" else certificates.ca
     tls = {"ca_file": str(ca), "cert_file": str(pair[0]), "key_file": str(pair[1])}

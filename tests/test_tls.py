@@ -42,14 +42,9 @@ def bad_broker(own_broker: Brokers, certificates: Certificates) -> Callable[[str
     """``bad_broker(fault)``: one that no client trusts, or that trusts no client."""
 
     def start(fault: str) -> Broker:
-        broker = own_broker(tls=certificates)
-        broker.stop()
         if fault == "missing":
-            broker.require_certificate = True
-        else:
-            broker.certificate = getattr(certificates, fault)
-        broker.start()
-        return broker
+            return own_broker(tls=certificates, require_certificate=True)
+        return own_broker(tls=certificates, certificate=fault)
 
     return start
 

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from tests.fakes.certificates import Certificates
 from tests.fakes.certificates import make_certificates as make_certificates
@@ -36,7 +36,8 @@ class Broker(Process):
         message_size_limit: bytes of a payload; what is over it is dropped, in silence on 3.1.1.
         users: passwords by user name; nobody else may connect.
         acl: an ACL file's text.
-        tls: serve on ``tls_port`` too, with these; ``expired`` shows the certificate that is over.
+        tls: serve on ``tls_port`` too, with these.
+        certificate: the one of them that is shown.
         require_certificate: on ``tls_port`` only clients with a certificate.
         websockets: serve on ``websockets_port`` too.
         unix: serve on ``unix_path`` too.
@@ -53,7 +54,7 @@ class Broker(Process):
         users: Mapping[str, str] | None = None,
         acl: str | None = None,
         tls: Certificates | None = None,
-        expired: bool = False,
+        certificate: Literal["server", "expired", "elsewhere", "strange"] = "server",
         require_certificate: bool = False,
         websockets: bool = False,
         unix: bool = False,
@@ -64,7 +65,7 @@ class Broker(Process):
         self.users = dict(users or {})
         self._acl = acl
         self._tls = tls
-        self.certificate = None if tls is None else tls.expired if expired else tls.server
+        self.certificate: tuple[Path, Path] | None = tls and getattr(tls, certificate)
         self.require_certificate = require_certificate
         self._only_3_1_1 = only_3_1_1
         self._directory: tempfile.TemporaryDirectory[str] | None = None
