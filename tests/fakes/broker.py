@@ -65,7 +65,7 @@ class Broker(Process):
         self.users = dict(users or {})
         self._acl = acl
         self._tls = tls
-        self.certificate: tuple[Path, Path] | None = tls and getattr(tls, certificate)
+        self.certificate: tuple[Path, Path] | None = getattr(tls, certificate, None)
         self.require_certificate = require_certificate
         self._only_3_1_1 = only_3_1_1
         self._directory: tempfile.TemporaryDirectory[str] | None = None
