@@ -1,4 +1,4 @@
-"""No secret comes out: canaries are planted in all of them, and all that the bridge says searched."""
+"""No secret comes out: canaries are in all of them, and all that the bridge says is searched."""
 
 import base64
 import json
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from bridge import config
 from bridge.app import broker as broker_of
 from bridge.app import make_camera
