@@ -14,7 +14,7 @@ from tests.fakes.board import FakeBoard, stamp
 from tests.fakes.broker import Broker
 from tests.fakes.certificates import Certificates
 from tests.fakes.client import NO_SUBSCRIBERS, Client, Version
-from tests.fakes.proxy import Refusal
+from tests.fakes.proxy import Proxy, Refusal
 from tests.test_bridge import Talk, old
 
 Boards = Callable[..., FakeBoard]
@@ -231,6 +231,24 @@ def test_each_way_to_the_broker_carries_pictures(
     image = talk.messages("image")[-1].payload
     assert stamp(image)["seq"] == len(door.asked)
     assert len(talk.all_results()) == 5
+
+
+def test_a_broker_that_only_hangs_up_is_tried_ever_more_rarely_and_told_of_once(
+    bridge: StartBridge, broker: Broker, board: Boards
+) -> None:
+    with Proxy(broker.port) as cable:
+        cable.refuse = True
+        process = bridge({"door": old(board())}, mqtt={"port": cable.port}, start=False)
+        process.start(wait=False)
+        process.wait_for_log("the broker hung up; trying again", count=6, timeout=20)
+        loud = [line for line in process.lines if " mqtt: " in line and " DEBUG " not in line]
+        assert [line.partition("mqtt: ")[2] for line in loud] == [
+            f"127.0.0.1:{cable.port}: the broker hung up; trying again",
+            "trying version 3.1.1",
+            "trying version 5",
+        ]
+        cable.refuse = False
+        process.wait_for_log("mqtt: connected to", timeout=30)
 
 
 @pytest.mark.parametrize("case", ["authority", "certificate", "expired"])
