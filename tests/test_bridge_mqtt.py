@@ -240,7 +240,7 @@ def test_a_broker_that_only_hangs_up_is_tried_ever_more_rarely_and_told_of_once(
         cable.refuse = True
         process = bridge({"door": old(board())}, mqtt={"port": cable.port}, start=False)
         process.start(wait=False)
-        process.wait_for_log("the broker hung up; trying again", count=6, timeout=20)
+        process.wait_for_log("the broker hung up; trying again", count=7, timeout=20)
         loud = [line for line in process.lines if " mqtt: " in line and " DEBUG " not in line]
         assert [line.partition("mqtt: ")[2] for line in loud] == [
             f"127.0.0.1:{cable.port}: the broker hung up; trying again",
