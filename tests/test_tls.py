@@ -77,6 +77,7 @@ def test_what_is_wrong_with_a_brokers_certificate_is_told_once_and_it_heals(
     own.start()
     process.wait_for_log(r"INFO +mqtt: connected to .*\(MQTT 5\)", timeout=25)
     talk = Talk(client(on=own), process.base_topic)
+    talk.client.wait(f"{process.base_topic}/bridge/state", lambda m: m.payload == b"online")
     talk.ask({"id": "healed"})
     assert talk.result("healed")["status"] == "ok"
 
