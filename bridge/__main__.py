@@ -64,6 +64,8 @@ def _run(options: argparse.Namespace) -> int:
     check_extras(configuration)
     level = "debug" if options.verbose else configuration.log.level
     logs.set_up(level, "json" if options.json else configuration.log.format)
+    for warning in config.exposed(options.config, configuration):
+        logging.getLogger(__name__).warning("%s", warning)
     _raise_file_limit()
     return asyncio.run(App(options.config, configuration).run())
 

@@ -24,6 +24,7 @@ from bridge.publisher import CameraPublisher
 from bridge.storage import Storage
 from bridge.systemd import Systemd
 from bridge.threads import Pool
+from bridge.tls import Tls
 from bridge.topics import BridgeTopics, CameraTopics
 from bridge.watchdog import LIMIT, Watchdog
 from bridge.wire import Target
@@ -517,7 +518,7 @@ def broker(mqtt: MqttConfig) -> Broker:
         path=mqtt.path,
         keepalive=mqtt.keepalive,
         max_payload=mqtt.max_payload,
-        tls=mqtt.tls,
+        tls=None if mqtt.tls is None else Tls("mqtt.tls", mutual=True, **dict(mqtt.tls)),
     )
 
 

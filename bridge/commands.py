@@ -135,7 +135,7 @@ def check(options: argparse.Namespace) -> int:
     check_extras(configuration)
     logs.set_up("debug" if options.verbose else "critical", "text")
     report: dict[str, Any] = {"config": str(options.config), "status": "ok"}
-    hints = config.hints(configuration)
+    hints = config.hints(configuration) + config.exposed(options.config, configuration)
     if hints:
         report["hints"] = hints
     failures = {}

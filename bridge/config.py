@@ -7,6 +7,7 @@ how a file becomes data, with lines and tags, is in ``yaml_file``.
 
 import os
 import re
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -458,6 +459,22 @@ def hints(config: Config) -> list[str]:
         if tls and tls.ca_file and (tls.insecure or getattr(tls, "fingerprint", None)):
             why = "insecure" if tls.insecure else "fingerprint"
             found.append(f"{where}.ca_file isn't looked at, because of {why}")
+    return found
+
+
+def exposed(path: Path, config: Config) -> list[str]:
+    """Files with secrets that everybody on this computer can read, in sentences."""
+    files = [path.with_name("secrets.yaml")]
+    if config.mqtt.tls is not None and config.mqtt.tls.key_file is not None:
+        files.append(config.mqtt.tls.key_file)
+    found = []
+    for file in files:
+        try:
+            open_to_all = os.stat(file).st_mode & stat.S_IROTH
+        except OSError:
+            continue
+        if open_to_all:
+            found.append(f"{file}: everybody on this computer can read it; chmod o-rwx {file}")
     return found
 
 

@@ -11,7 +11,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from paho.mqtt import client as paho
@@ -23,6 +23,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from bridge.outbox import Publication
 from bridge.threads import Pool
+from bridge.tls import Tls, TlsError, alert
 from bridge.topics import OFFLINE
 
 _LOGGER = logging.getLogger(__name__)
@@ -39,15 +40,6 @@ _MUCH = 70_000  # more than a topic and the properties can have
 _RECEIVE_MAXIMUM = 1000  # commands in the works; with Mosquitto's 20, a dead camera takes them all
 
 
-class Tls(Protocol):
-    """The part of the configuration that TLS needs."""
-
-    ca_file: Any
-    cert_file: Any
-    key_file: Any
-    insecure: bool
-
-
 @dataclass(frozen=True, slots=True)
 class Broker:
     """Where the broker is, and who we are to it."""
@@ -55,7 +47,7 @@ class Broker:
     host: str
     port: int
     username: str | None
-    password: str | None
+    password: str | None = field(repr=False)
     client_id: str
     version: str
     transport: str
@@ -111,14 +103,18 @@ class _Packed(Properties):
 class _Buffered:
     """A socket that reads ahead: paho asks for each packet in three pieces.
 
-    It is what paho calls a SocketLike.
+    It is what paho calls a SocketLike. ``fault`` is what TLS said when it ended, of which paho
+    makes "unspecified error".
     """
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
         self._ahead = b""
+        self.fault: ssl.SSLError | None = None
+        secure = isinstance(self.raw, ssl.SSLSocket)
+        self._recv = self._recv_secure if secure else sock.recv
+        self.send = self._send_secure if secure else sock.send
         self.fileno = sock.fileno
-        self.send = sock.send
         self.close = sock.close
         self.setblocking = sock.setblocking
 
@@ -127,11 +123,34 @@ class _Buffered:
         ahead = self._ahead
         if not ahead:
             if size >= _READ_AHEAD:
-                received: bytes = self._sock.recv(size)
+                received: bytes = self._recv(size)
                 return received
-            ahead = self._sock.recv(_READ_AHEAD)
+            ahead = self._recv(_READ_AHEAD)
         self._ahead = ahead[size:]
         return ahead[:size]
+
+    def _recv_secure(self, size: int) -> bytes:
+        try:
+            received: bytes = self._sock.recv(size)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as exc:
+            self.fault = exc
+            raise
+        return received
+
+    def _send_secure(self, data: bytes) -> int:
+        try:
+            sent: int = self._sock.send(data)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError:
+            try:
+                alert(self._sock)
+            except ssl.SSLError as exc:
+                self.fault = exc
+            raise
+        return sent
 
     def pending(self) -> int:
         """Bytes here or, with TLS and WebSocket, below that the loop can't see."""
@@ -246,7 +265,7 @@ class Connection:
             self._abandoned = True
             raise
         except (OSError, ValueError) as exc:  # ValueError: a name that can't be one
-            return _why(exc), None
+            return self._why(exc), None
         tick = None
         try:
             self._loop.add_reader(self._sock.fileno(), self._read)
@@ -269,7 +288,7 @@ class Connection:
         """In a thread: look up, connect, TLS."""
         broker = self._broker
         if broker.tls is not None:
-            self._client.tls_set_context(_context(broker.tls))
+            self._client.tls_set_context(broker.tls.context())
             if broker.tls.insecure:
                 self._client.tls_insecure_set(True)
         properties = None
@@ -405,6 +424,10 @@ class Connection:
     def _on_disconnect(
         self, _client: object, _data: object, flags: Any, reason: ReasonCode, _properties: object
     ) -> None:
+        fault = None if self._sock is None else self._sock.fault
+        if fault is not None:
+            self._end(self._why(fault), None, cut=True)
+            return
         self.reached = True
         timed_out = reason.getName() == "Keep alive timeout"
         told = flags.is_disconnect_packet_from_server
@@ -451,6 +474,11 @@ class Connection:
         if not self._ended.done():
             self._ended.set_result((reason, code, cut))
 
+    def _why(self, exc: Exception) -> str:
+        if isinstance(exc, ssl.SSLError | TlsError) and self._broker.tls is not None:
+            return f"TLS: {self._broker.tls.explain(exc)}"
+        return getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
+
     def _close(self) -> None:
         """Whatever the state, leave nothing open and nothing registered."""
         self._end("closed", None, cut=False)
@@ -458,16 +486,6 @@ class Connection:
         if sock is not None:
             self._on_socket_close(None, None, sock)
             sock.close()
-
-
-def _context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=tls.ca_file)
-    if tls.cert_file is not None:
-        context.load_cert_chain(tls.cert_file, tls.key_file)
-    if tls.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _tune(sock: socket.socket) -> None:
@@ -486,9 +504,3 @@ def _quick_ack(sock: socket.socket) -> None:
 
 def _chunks(topics: list[str]) -> Iterable[list[str]]:
     return (topics[at : at + _FILTERS] for at in range(0, len(topics), _FILTERS))
-
-
-def _why(exc: Exception) -> str:
-    if isinstance(exc, ssl.SSLError):
-        return f"TLS: {getattr(exc, 'verify_message', None) or exc.reason or exc}"
-    return getattr(exc, "strerror", None) or str(exc) or type(exc).__name__

@@ -74,6 +74,7 @@ class Mqtt:
         self._refused: set[str] = set()  # topics that were, for the log to say so once
         self._back_off = BackOff()
         self._hung_up = False
+        self._told: set[str] = set()  # why it fails, since it last worked: each is told once
         self._stopping = False
         self.trouble: str | None = None  # why the last connection ended or did not come about
         outbox.wake = self.pump
@@ -126,7 +127,8 @@ class Mqtt:
         elif connection.established:
             _LOGGER.warning("mqtt: connection lost (%s); trying again", reason)
         else:
-            level = logging.WARNING if new else logging.DEBUG
+            level = logging.DEBUG if reason in self._told else logging.WARNING
+            self._told.add(reason)
             _LOGGER.log(level, "mqtt: %s: %s; trying again", self._where, reason)
 
     def _choose_version(self, connection: Connection, code: int | None) -> None:
@@ -137,8 +139,11 @@ class Mqtt:
         if self._refused_v5 >= 2:
             self._refused_v5 = 0
             self._v5 = not self._v5
-            self._back_off.forget_failures()
-            _LOGGER.info("mqtt: trying version %s", "5" if self._v5 else "3.1.1")
+            other = f"trying version {'5' if self._v5 else '3.1.1'}"
+            if other not in self._told:  # else this is no question of versions: back off
+                self._told.add(other)
+                self._back_off.forget_failures()
+                _LOGGER.info("mqtt: %s", other)
 
     @property
     def _where(self) -> str:
@@ -162,6 +167,7 @@ class Mqtt:
         """The broker has let us in."""
         self._connection = connection
         self._refused_v5 = 0
+        self._told.clear()
         self._inbox.reconnected(session_present=session_present)
         self._outbox.window = max(1, min(WINDOW, window))
         _LOGGER.info("mqtt: connected to %s (MQTT %s)", self._where, "5" if self._v5 else "3.1.1")

@@ -8,14 +8,12 @@ is opened here and handed over, and the two classes that it parses frames with a
 import asyncio
 import base64
 import contextlib
-import hashlib
-import hmac
 import select
 import socket
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,6 +21,7 @@ import websocket
 from websocket import ABNF
 
 from bridge.errors import BadImage, BridgeError, CameraFailed, Unauthorized, Unreachable
+from bridge.tls import Tls, TlsError, alert
 
 TEXT = ABNF.OPCODE_TEXT
 BINARY = ABNF.OPCODE_BINARY
@@ -40,7 +39,7 @@ class Target:
 
     url: str
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     ca_file: Path | None = None
     fingerprint: str | None = None
     insecure: bool = False
@@ -60,6 +59,12 @@ class Opening:
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if self._secure else 80)
         self._where = f"{self._host}:{self._port}"
+        self._trust = Tls(
+            "tls",
+            ca_file=target.ca_file,
+            fingerprint=target.fingerprint,
+            insecure=target.insecure,
+        )
 
     def cancel(self) -> None:
         """Nobody waits for it any more."""
@@ -81,7 +86,9 @@ class Opening:
             Unauthorized: the board, or what stands before it, wants other credentials.
         """
         try:
-            made = self._handshake(self._tls(self._connect()))
+            context = self._context() if self._secure else None  # slow, so with nothing open yet
+            sock = self._connect()
+            made = self._handshake(sock if context is None else self._tls(sock, context))
             self._made = True
             if self._cancelled and self._socket is not None:
                 self._socket.close()
@@ -110,24 +117,24 @@ class Opening:
             sock.close()
         raise Unreachable(f"{self._where}: {_why(failure)}") from failure
 
-    def _tls(self, sock: socket.socket) -> socket.socket:
-        if not self._secure:
-            return sock
-        target = self._target
+    def _context(self) -> ssl.SSLContext:
         try:
-            context = ssl.create_default_context(cafile=target.ca_file)
-            if target.fingerprint or target.insecure:
-                context.check_hostname = False
-                context.verify_mode = ssl.CERT_NONE
+            return self._trust.context()
+        except TlsError as exc:
+            raise Unreachable(f"{self._where}: TLS: {exc}") from exc
+
+    def _tls(self, sock: socket.socket, context: ssl.SSLContext) -> socket.socket:
+        try:
+            if self._cancelled:
+                raise Unreachable("nobody waits for it any more")
             sock.settimeout(max(self._left(), 0.001))
             secured = context.wrap_socket(sock, server_hostname=self._host)
-        except OSError as exc:  # ssl.SSLError is one
+            self._socket = secured
+            self._trust.check_fingerprint(secured)
+        except (ssl.SSLError, TlsError) as exc:
+            raise Unreachable(f"{self._where}: TLS: {self._trust.explain(exc)}") from exc
+        except OSError as exc:
             raise Unreachable(f"{self._where}: TLS failed: {_why(exc)}") from exc
-        self._socket = secured
-        if target.fingerprint:
-            shown = hashlib.sha256(secured.getpeercert(binary_form=True) or b"").hexdigest()
-            if not hmac.compare_digest(shown, target.fingerprint):
-                raise Unreachable(f"{self._where}: its certificate has the fingerprint {shown}")
         return secured
 
     def _handshake(self, sock: socket.socket) -> tuple[websocket.WebSocket, bytes]:
@@ -159,6 +166,8 @@ class Opening:
             return Unauthorized(f"{self._where} answers {status}: check username and password")
         if status is not None and status != 101:
             return Unreachable(f"{self._where} is no WebSocket: it answers with status {status}")
+        if isinstance(exc, ssl.SSLError):
+            return Unreachable(f"{self._where}: TLS: {self._trust.explain(exc)}")
         if isinstance(exc, TimeoutError | websocket.WebSocketTimeoutException):
             return Unreachable(f"{self._where} was silent during the handshake")
         if isinstance(exc, ConnectionError | websocket.WebSocketConnectionClosedException):
@@ -208,7 +217,12 @@ class _Guarded:
     def send(self, data: bytes) -> int:
         """Some of ``data``."""
         self._arm()
-        return self._sock.send(data)
+        try:
+            return self._sock.send(data)
+        except OSError:
+            if isinstance(self._sock, ssl.SSLSocket):
+                alert(self._sock)
+            raise
 
     def gettimeout(self) -> float | None:
         """As a socket has it; the library asks."""

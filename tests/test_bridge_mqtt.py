@@ -14,7 +14,7 @@ from tests.fakes.board import FakeBoard, stamp
 from tests.fakes.broker import Broker
 from tests.fakes.certificates import Certificates
 from tests.fakes.client import NO_SUBSCRIBERS, Client, Version
-from tests.fakes.proxy import Refusal
+from tests.fakes.proxy import Proxy, Refusal
 from tests.test_bridge import Talk, old
 
 Boards = Callable[..., FakeBoard]
@@ -233,6 +233,24 @@ def test_each_way_to_the_broker_carries_pictures(
     assert len(talk.all_results()) == 5
 
 
+def test_a_broker_that_only_hangs_up_is_tried_ever_more_rarely_and_told_of_once(
+    bridge: StartBridge, broker: Broker, board: Boards
+) -> None:
+    with Proxy(broker.port) as cable:
+        cable.refuse = True
+        process = bridge({"door": old(board())}, mqtt={"port": cable.port}, start=False)
+        process.start(wait=False)
+        process.wait_for_log("the broker hung up; trying again", count=7, timeout=20)
+        loud = [line for line in process.lines if " mqtt: " in line and " DEBUG " not in line]
+        assert [line.partition("mqtt: ")[2] for line in loud] == [
+            f"127.0.0.1:{cable.port}: the broker hung up; trying again",
+            "trying version 3.1.1",
+            "trying version 5",
+        ]
+        cable.refuse = False
+        process.wait_for_log("mqtt: connected to", timeout=30)
+
+
 @pytest.mark.parametrize("case", ["authority", "certificate", "expired"])
 def test_a_broker_with_the_wrong_certificate_is_told_nothing(
     bridge: StartBridge,
@@ -241,7 +259,8 @@ def test_a_broker_with_the_wrong_certificate_is_told_nothing(
     certificates: Certificates,
     case: str,
 ) -> None:
-    own = own_broker(tls=certificates, expired=case == "expired", require_certificate=True)
+    shown = "expired" if case == "expired" else "server"
+    own = own_broker(tls=certificates, certificate=shown, require_certificate=True)
     pair = certificates.wrong_client if case == "certificate" else certificates.client
     ca = certificates.wrong_ca if case == "authority" else certificates.ca
     tls = {"ca_file": str(ca), "cert_file": str(pair[0]), "key_file": str(pair[1])}

@@ -825,7 +825,7 @@ def test_a_broker_speaks_tls_and_wants_certificates(
         tls.recv(1)
     with pytest.raises(ssl.SSLCertVerificationError, match="self-signed"):
         shake_hands(broker, certificates.wrong_ca)
-    expired = own_broker(tls=certificates, expired=True)
+    expired = own_broker(tls=certificates, certificate="expired")
     with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
         shake_hands(expired, certificates.ca)
 

@@ -142,9 +142,14 @@ async def test_a_relative_folder_gives_absolute_paths(
     assert saved.path.startswith(f"{tmp_path}/pictures/door/")
 
 
+@pytest.mark.parametrize(
+    ("umask", "file", "folder"), [(0o022, 0o640, 0o750), (0o077, 0o600, 0o700)]
+)
 @in_loop
-async def test_others_may_not_read_the_pictures(tmp_path: Path) -> None:
-    before = os.umask(0o022)
+async def test_others_may_not_read_the_pictures(
+    tmp_path: Path, umask: int, file: int, folder: int
+) -> None:
+    before = os.umask(umask)
     try:
         made = storage(tmp_path / "captures", latest=True)
         await made.start()
@@ -152,10 +157,10 @@ async def test_others_may_not_read_the_pictures(tmp_path: Path) -> None:
         await made.stop()
     finally:
         os.umask(before)
-    assert path.stat().st_mode & 0o777 == 0o640
-    assert (tmp_path / "captures/door/latest.jpg").stat().st_mode & 0o777 == 0o640
-    for folder in (path.parent, tmp_path / "captures/door", tmp_path / "captures"):
-        assert folder.stat().st_mode & 0o777 == 0o750
+    for made_file in (path, tmp_path / "captures/door/latest.jpg"):
+        assert made_file.stat().st_mode & 0o777 == file
+    for made_folder in (path.parent, tmp_path / "captures/door", tmp_path / "captures"):
+        assert made_folder.stat().st_mode & 0o777 == folder
 
 
 @pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])

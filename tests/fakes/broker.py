@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from tests.fakes.certificates import Certificates
 from tests.fakes.certificates import make_certificates as make_certificates
@@ -26,6 +26,7 @@ _SBIN = ":/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"  # where it is, but not 
 class Broker(Process):
     """mosquitto, listening on ``port`` for plain MQTT, and wherever else it is told to.
 
+    At a `start` it takes up ``certificate`` (and key) and ``require_certificate`` as they are then.
     It keeps its ports and its folder from `start` to `close`, however often it is stopped, killed
     and started in between.
 
@@ -35,7 +36,8 @@ class Broker(Process):
         message_size_limit: bytes of a payload; what is over it is dropped, in silence on 3.1.1.
         users: passwords by user name; nobody else may connect.
         acl: an ACL file's text.
-        tls: serve on ``tls_port`` too, with these; ``expired`` shows the certificate that is over.
+        tls: serve on ``tls_port`` too, with these.
+        certificate: the one of them that is shown.
         require_certificate: on ``tls_port`` only clients with a certificate.
         websockets: serve on ``websockets_port`` too.
         unix: serve on ``unix_path`` too.
@@ -52,7 +54,7 @@ class Broker(Process):
         users: Mapping[str, str] | None = None,
         acl: str | None = None,
         tls: Certificates | None = None,
-        expired: bool = False,
+        certificate: Literal["server", "expired", "elsewhere", "strange"] = "server",
         require_certificate: bool = False,
         websockets: bool = False,
         unix: bool = False,
@@ -63,8 +65,8 @@ class Broker(Process):
         self.users = dict(users or {})
         self._acl = acl
         self._tls = tls
-        self._expired = expired
-        self._require_certificate = require_certificate
+        self.certificate: tuple[Path, Path] | None = getattr(tls, certificate, None)
+        self.require_certificate = require_certificate
         self._only_3_1_1 = only_3_1_1
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._wanted = {"tcp": True, "tls": tls is not None, "websockets": websockets, "unix": unix}
@@ -127,6 +129,8 @@ class Broker(Process):
         program = _find("mosquitto")
         if self._directory is None:
             self._prepare()
+        configuration = "\n".join([*self._configuration(), ""])
+        (self.directory / "mosquitto.conf").write_text(configuration)
         self._launch([program, "-c", "mosquitto.conf"], cwd=self.directory)
         deadline = time.monotonic() + _START_TIMEOUT
         for name, reserved in self._ports.items():
@@ -164,7 +168,8 @@ class Broker(Process):
         if self._only_3_1_1 is not None:
             self._proxy = Proxy(self.port, only_3_1_1=self._only_3_1_1)
             self._proxy.start()
-        (self.directory / "mosquitto.conf").write_text("\n".join([*self._configuration(), ""]))
+        if self.users:
+            self._write_passwords()
 
     def _configuration(self) -> list[str]:
         lines = ["log_dest stderr", "log_type all", "sys_interval 0"]
@@ -175,20 +180,20 @@ class Broker(Process):
                 lines.append(f"{name} {str(value).lower()}")
         lines.append(f"persistence_location {self.directory}/")
         if self.users:
-            lines.append(f"password_file {self._write_passwords()}")
+            lines.append(f"password_file {self._passwords}")
         if self._acl is not None:
             (self.directory / "acl").write_text(self._acl)
             lines.append(f"acl_file {self.directory / 'acl'}")
         lines.extend(self._extra)
         lines.append(f"listener {self.port} 127.0.0.1")
-        if self._tls is not None:
-            certificate, key = self._tls.expired if self._expired else self._tls.server
+        if self._tls is not None and self.certificate is not None:
+            certificate, key = self.certificate
             lines += [
                 f"listener {self.tls_port} 127.0.0.1",
                 f"cafile {self._tls.ca}",
                 f"certfile {certificate}",
                 f"keyfile {key}",
-                f"require_certificate {str(self._require_certificate).lower()}",
+                f"require_certificate {str(self.require_certificate).lower()}",
             ]
         if self._wanted["websockets"]:
             lines += [f"listener {self.websockets_port} 127.0.0.1", "protocol websockets"]
@@ -196,13 +201,15 @@ class Broker(Process):
             lines.append(f"listener 0 {self.unix_path}")
         return lines
 
-    def _write_passwords(self) -> Path:
-        path = self.directory / "passwords"
-        path.touch(mode=0o600)
+    @property
+    def _passwords(self) -> Path:
+        return self.directory / "passwords"
+
+    def _write_passwords(self) -> None:
+        self._passwords.touch(mode=0o600)
         for user, password in self.users.items():
-            command = [_find("mosquitto_passwd"), "-b", str(path), user, password]
+            command = [_find("mosquitto_passwd"), "-b", str(self._passwords), user, password]
             subprocess.run(command, check=True, capture_output=True)
-        return path
 
 
 def _find(program: str) -> str:

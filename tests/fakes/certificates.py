@@ -20,6 +20,13 @@ extendedKeyUsage = serverAuth
 subjectAltName = DNS:localhost, IP:127.0.0.1, IP:::1
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
+[elsewhere]
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = serverAuth
+subjectAltName = DNS:elsewhere.example.org
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
 [client]
 basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
@@ -37,6 +44,8 @@ class Certificates:
     server: tuple[Path, Path]  # for localhost, 127.0.0.1 and ::1
     client: tuple[Path, Path]
     expired: tuple[Path, Path]  # a server's, over since yesterday
+    elsewhere: tuple[Path, Path]  # a server's, for another name
+    strange: tuple[Path, Path]  # a server's for these names, signed by wrong_ca
     wrong_ca: Path  # signed none of these
     wrong_client: tuple[Path, Path]  # signed by wrong_ca
 
@@ -50,6 +59,8 @@ def make_certificates(directory: Path) -> Certificates:
         server=_make(directory, "server", "server", signer=ca),
         client=_make(directory, "client", "client", signer=ca),
         expired=_make(directory, "expired", "server", signer=ca, days=-1),
+        elsewhere=_make(directory, "elsewhere", "elsewhere", signer=ca),
+        strange=_make(directory, "strange", "server", signer=wrong_ca),
         wrong_ca=wrong_ca[0],
         wrong_client=_make(directory, "wrong-client", "client", signer=wrong_ca),
     )

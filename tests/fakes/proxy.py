@@ -31,6 +31,7 @@ class Proxy:
     def __init__(self, target: int, *, only_3_1_1: Refusal | None = None) -> None:
         self.target = target
         self.only_3_1_1 = only_3_1_1
+        self.refuse = False  # everybody, without a word
         self.refused = 0
         self.connections = 0
         self._port: socket.socket | None = None
@@ -97,6 +98,8 @@ class Proxy:
     def _let_in(self, client: socket.socket) -> bytes:
         """The first bytes of a client that may pass."""
         first = client.recv(4_096)
+        if self.refuse:
+            return b""
         if self.only_3_1_1 is None:
             return first
         while len(first) < _SHORTEST:

@@ -2,9 +2,9 @@
 
     python -m tests.faults.campaign --requests 1000 --seed 7
 
-asks for so many pictures while faults are made at random, then lets everything be well again, waits
-for the answers and says what became of each request. The same seed makes the same plan; when exactly
-a fault meets a capture is the machine's business.
+asks for so many pictures while faults are made at random, then lets everything be well again,
+waits for the answers and says what became of each request. The same seed makes the same plan; when
+exactly a fault meets a capture is the machine's business.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from tests.fakes import behaviours as b
 from tests.fakes.board import ESP32, Behaviour, FakeBoard
 from tests.fakes.bridge import Bridge
 from tests.fakes.broker import Broker
-from tests.fakes.client import Client, Message, Version
+from tests.fakes.client import Message, Version
 from tests.faults.ledger import Asked, Ledger, Verdict
 from tests.faults.link import SEGMENT, Link
 
@@ -32,8 +32,8 @@ MAX_AGE = 20.0  # seconds that a command may wait
 _PATIENCE = 60.0  # seconds for all answers, once everything is well
 _KEY = "sesame"
 
-# What boards do wrong. On the legacy wire, which has no ids, a picture that was not asked for can't
-# be told from an answer if it comes just after a question, so those boards are not made to send any.
+# What boards do wrong. On the legacy wire, which has no ids, a picture that was not asked for and
+# comes just after a question can't be told from the answer: those boards are not made to send any.
 BOTH_WIRES: dict[str, Callable[[random.Random], Behaviour]] = {
     "half a picture": lambda r: b.truncated,
     "half a message, then silence": lambda r: b.half,

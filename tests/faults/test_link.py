@@ -101,9 +101,7 @@ def test_a_reset_is_a_reset(link: Link, client: socket.socket) -> None:
         client.recv(1)
 
 
-def test_half_open_is_seen_by_one_side_alone(
-    link: Link, client: socket.socket, echo: Echo
-) -> None:
+def test_half_open_is_seen_by_one_side_alone(link: Link, client: socket.socket, echo: Echo) -> None:
     client.sendall(b"x")
     assert client.recv(1) == b"x"
     link.forget()
@@ -125,7 +123,7 @@ def test_it_refuses_and_accepts_again(link: Link) -> None:
 def test_it_splits_into_segments(link: Link, client: socket.socket) -> None:
     link.segment, link.gap = 10, 0.02
     client.sendall(b"x" * 35)
-    sizes = []
+    sizes: list[int] = []
     while sum(sizes) < 35:
         sizes.append(len(client.recv(65_536)))
     assert sizes == [10, 10, 10, 5]
