@@ -65,6 +65,9 @@ def _run(options: argparse.Namespace) -> int:
     level = "debug" if options.verbose else configuration.log.level
     logs.set_up(level, "json" if options.json else configuration.log.format)
     _raise_file_limit()
+    sys.setswitchinterval(
+        0.001
+    )  # 5 ms is how long a busy thread, such as a handshake's, holds us up
     return asyncio.run(App(options.config, configuration).run())
 
 
