@@ -192,6 +192,7 @@ class Connection:
         self._welcomed: asyncio.Future[None] = self._loop.create_future()
         self._marks: dict[int, int] = {}
         self._writing = False
+        self._again: asyncio.Handle | None = None
         self._abandoned = False
         self._properties: dict[str, _Packed] = {}
         self._sock: Any = None
@@ -295,17 +296,23 @@ class Connection:
             self.flush()
 
     def _read(self) -> None:
+        """Take some packets, 20 at most, and let the cameras have their turn before the next."""
         self.reading = True
         try:
             self._client.loop_read()
-            while self._client.socket() is not None and self._sock.pending():
-                self._client.loop_read()
         finally:
             self.reading = False
         if self._client.socket() is not None:
             _quick_ack(self._sock.raw)
             self._owner.pump()
             self.flush()
+        if self._again is None and self._client.socket() is not None and self._sock.pending():
+            self._again = self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        self._again = None
+        if self._client.socket() is not None:
+            self._read()
 
     def flush(self) -> None:
         """Write what paho has; what the socket does not take now follows when it can."""

@@ -23,7 +23,8 @@ def set_up(level: str, style: str) -> None:
     logging._srcfile = None  # as the logging HOWTO advises
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Text with nothing in it that begins a line or that a terminal would obey."""
     return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 
 
@@ -39,7 +40,7 @@ def _second(seconds: int) -> tuple[str, str]:
 
 
 def _message(record: logging.LogRecord) -> str:
-    text = _one_line(record.getMessage())
+    text = one_line(record.getMessage())
     if record.exc_info and record.exc_info[1] is not None:
         trace = logging.Formatter().formatException(record.exc_info)
         text += "\n" + textwrap.indent(trace, "  | ", lambda _: True)
