@@ -8,7 +8,8 @@ import textwrap
 from datetime import UTC, datetime
 from functools import lru_cache
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Control characters, what ends a line, and what makes a terminal write from right to left.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def set_up(level: str, style: str) -> None:

@@ -210,6 +210,19 @@ def test_no_response_topic_stops_the_bridge(
     assert "connection lost" not in process.log
 
 
+@pytest.mark.parametrize("sign", ["\ufffe", "\uffff", "\ufdd0", "\U0010ffff", "\ue000", "\u202e"])
+def test_no_id_stops_the_bridge_by_being_sent_back(
+    bridge: StartBridge, board: Boards, talk: Talk, sign: str
+) -> None:
+    door = board()
+    process = bridge({"door": old(door)}, mqtt={"version": "5"}, log={"level": "warning"})
+    talk.ask({"id": sign}, response_topic=f"{talk.base}/answers", correlation_data=b"x")
+    talk.ask({"id": "next"})
+    assert talk.result("next")["status"] == "ok"
+    assert len(talk.messages("result")) == 2
+    assert "connection lost" not in process.log
+
+
 def test_what_a_client_wants_back_takes_no_memory_while_it_waits(
     bridge: StartBridge, board: Boards, talk: Talk
 ) -> None:
