@@ -180,6 +180,7 @@ def tricks(base: str) -> dict[str, str]:
         "$share/group/answers": "begins with $",
         "a/" * 300: "levels",
         "a" * 60_000: "bytes",
+        "a" + "/a" * 200: "",
         f"{base}/door/capture/": "",
         f"{base}//capture": "",
         "/": "",
