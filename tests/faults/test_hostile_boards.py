@@ -23,7 +23,7 @@ from tests.fakes.board import FakeBoard
 from tests.fakes.bridge import Bridge
 from tests.fakes.broker import Broker
 from tests.fakes.client import Client
-from tests.faults.crowd import boards
+from tests.faults.crowd import SLOW, boards
 from tests.test_bridge import Talk, old
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +92,7 @@ def scene(
                 "url": url,
                 "protocol": "v1" if name == "hello" else "legacy",
                 "keep_open": name != "cookies",
-                "timeout": 0.3 if EXPECTED[name] == {"timeout"} else 10,
+                "timeout": 0.5 if EXPECTED[name] is SLOW else 10,
             }
             for name, url in urls.items()
         }

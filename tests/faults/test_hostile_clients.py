@@ -41,7 +41,7 @@ def talk(client: Clients, base_topic: str) -> Talk:
 
 @pytest.mark.timeout(60 + 20 * SECONDS)
 @pytest.mark.parametrize("qos", [0, 1])
-def test_each_of_ten_thousand_commands_a_second_has_one_result_and_no_other_camera_is_harmed(
+def test_each_of_ten_thousand_commands_a_second_has_one_result_and_so_has_each_of_others(
     bridge: StartBridge,
     board: Boards,
     own_broker: Brokers,
@@ -92,7 +92,7 @@ def test_each_of_ten_thousand_commands_a_second_has_one_result_and_no_other_came
     assert Counter(result["id"] for result in results) == dict.fromkeys(map(str, range(sent)), 1)
     assert codes.keys() == {None, "busy"}
     assert len(talk.messages("result", "yard")) == next(numbers)
-    assert grown < MEMORY or SECONDS > 2  # results that wait for the broker are never dropped
+    assert grown < MEMORY
     assert process.threads() <= threads
     assert process.fds() <= fds
 
@@ -211,16 +211,18 @@ def test_no_response_topic_stops_the_bridge(
     assert "connection lost" not in process.log
 
 
-@pytest.mark.parametrize("sign", ["\ufffe", "\uffff", "\ufdd0", "\U0010ffff", "\ue000", "\u202e"])
 def test_no_id_stops_the_bridge_by_being_sent_back(
-    bridge: StartBridge, board: Boards, talk: Talk, sign: str
+    bridge: StartBridge, board: Boards, talk: Talk
 ) -> None:
     door = board()
     process = bridge({"door": old(door)}, mqtt={"version": "5"}, log={"level": "warning"})
-    talk.ask({"id": sign}, response_topic=f"{talk.base}/answers", correlation_data=b"x")
-    talk.ask({"id": "next"})
-    assert talk.result("next")["status"] == "ok"
-    assert len(talk.messages("result")) == 2
+    answers = f"{talk.base}/answers"
+    for sign in "\ufffe\uffff\ufdd0\U0010ffff\ue000\u202e":  # noncharacters and worse
+        talk.client.clear()
+        talk.ask({"id": sign}, response_topic=answers, correlation_data=b"x")
+        talk.client.wait(answers)
+        (result,) = (m.json for m in talk.messages("result"))
+        assert (result["error"] is None) == (sign in "\ue000\u202e")
     assert "connection lost" not in process.log
 
 
