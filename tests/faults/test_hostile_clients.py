@@ -1,5 +1,6 @@
 """Clients of the broker that mean harm, edge to edge: one result each, and no harm to others."""
 
+import asyncio
 import itertools
 import json
 import os
@@ -13,6 +14,10 @@ from typing import Any
 
 import pytest
 
+from bridge import app, config
+from bridge.mqtt import Mqtt
+from bridge.outbox import Outbox
+from bridge.threads import Pool
 from tests.conftest import StartBridge
 from tests.fakes import behaviours as b
 from tests.fakes.board import FakeBoard
@@ -95,6 +100,50 @@ def test_each_of_ten_thousand_commands_a_second_has_one_result_and_so_has_each_o
     assert grown < MEMORY
     assert process.threads() <= threads
     assert process.fds() <= fds
+
+
+def test_between_commands_that_come_at_once_the_cameras_have_their_turn(
+    broker: Broker, client: Clients, base_topic: str
+) -> None:
+    count, turns, topic = 200, 0, f"{base_topic}/door/capture"
+    pounder = client()
+
+    async def serve() -> set[int]:
+        loop = asyncio.get_running_loop()
+        heard: list[int] = []  # in which turn of the loop each command was
+        settings = config.MqttConfig(host="127.0.0.1", port=broker.port, client_id=base_topic)
+        mqtt = Mqtt(
+            app.broker(settings),
+            will_topic=None,
+            outbox=Outbox(),
+            message=lambda _: heard.append(turns),
+            connected=lambda: None,
+            pool=Pool(1, name="connect"),
+        )
+        mqtt.subscribe([topic])
+        running = asyncio.create_task(mqtt.run())
+
+        def turn() -> None:
+            nonlocal turns
+            turns += 1
+            loop.call_soon(turn)
+
+        turn()
+        while not heard:  # until it is subscribed
+            pounder.publish(topic, qos=0)
+            await asyncio.sleep(0.01)
+        heard.clear()
+        for _ in range(count):
+            pounder.publish(topic, qos=0)
+        pounder.sync()  # the loop waits here: all of them are with the broker, or further
+        async with asyncio.timeout(10):
+            while len(heard) < count:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        await mqtt.stop(timeout=1)
+        await running
+        return set(heard)
+
+    assert len(asyncio.run(serve())) >= count // 20
 
 
 # What is no command
