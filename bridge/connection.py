@@ -36,6 +36,7 @@ _READ_AHEAD = 16 * 1024
 _MAX_PACKET_OUT = 268_435_455  # MQTT's own limit
 _FIXED = 1 + 4 + 2 + 2  # bytes of a PUBLISH packet beside topic, properties and payload
 _MUCH = 70_000  # more than a topic and the properties can have
+_TURN = 10  # commands, and what else is in one reading of paho's: at most 20 packets
 _RECEIVE_MAXIMUM = 1000  # commands in the works; with Mosquitto's 20, a dead camera takes them all
 
 
@@ -193,6 +194,7 @@ class Connection:
         self._marks: dict[int, int] = {}
         self._writing = False
         self._again: asyncio.Handle | None = None
+        self._heard = 0
         self._abandoned = False
         self._properties: dict[str, _Packed] = {}
         self._sock: Any = None
@@ -296,10 +298,15 @@ class Connection:
             self.flush()
 
     def _read(self) -> None:
-        """Take some packets, 20 at most, and let the cameras have their turn before the next."""
+        """Take what has arrived; after some commands it is the turn of the cameras before more."""
         self.reading = True
+        self._heard = 0
         try:
             self._client.loop_read()
+            while (
+                self._heard < _TURN and self._client.socket() is not None and self._sock.pending()
+            ):
+                self._client.loop_read()
         finally:
             self.reading = False
         if self._client.socket() is not None:
@@ -419,6 +426,7 @@ class Connection:
         self._end(why, reason.value if told else None, cut=not timed_out)
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
+        self._heard += 1
         try:
             topic = message.topic
         except UnicodeDecodeError:  # of no topic of ours
