@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SANITIZED := firmware/build-sanitized
 
-.PHONY: help demo sim test test-firmware check format bench install clean
+.PHONY: help demo sim test test-firmware check format bench fuzz pound install clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -39,6 +39,16 @@ format: $(VENV)/.dev ## put the code into its form
 
 bench: $(VENV)/.dev packages ## speed, beside a floor: the least that the contract costs
 	$(BIN)/python -m tests.bench $(ARGS)
+
+fuzz: $(VENV)/.dev ## each fuzz target for SECONDS (60) with atheris, which is installed for it
+	@if $(BIN)/python -c 'import atheris' 2>/dev/null || \
+		$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: atheris; \
+	then $(BIN)/python -m tests.fuzz all $${SECONDS:-60}; \
+	else echo "atheris has no wheel for this Python: hypothesis with many examples instead"; \
+		ESP32CAM_EXAMPLES=20000 $(BIN)/pytest -n 2 --timeout 3600 tests/fuzz; fi
+
+pound: $(VENV)/.dev packages ## 10,000 commands a second for ten seconds, and what becomes of them
+	ESP32CAM_POUND=10 $(BIN)/pytest -s tests/faults/test_hostile_clients.py -k ten_thousand $(ARGS)
 
 install: $(VENV)/.demo $(VENV)/.dev ## just set up .venv
 

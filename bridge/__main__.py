@@ -67,6 +67,9 @@ def _run(options: argparse.Namespace) -> int:
     for warning in config.exposed(options.config, configuration):
         logging.getLogger(__name__).warning("%s", warning)
     _raise_file_limit()
+    sys.setswitchinterval(
+        0.001
+    )  # 5 ms is how long a busy thread, such as a handshake's, holds us up
     return asyncio.run(App(options.config, configuration).run())
 
 

@@ -215,11 +215,12 @@ class App:
         """Refuse what wants its answer where none may go; that is told on ``result`` alone."""
         topic = request.response_topic
         if topic is None:
+            request.correlation_data = None  # it would only be kept
             return True
-        fault = topics.response_topic_fault(topic, self._commands)
+        fault = topics.response_topic_fault(topic, request.correlation_data, self._commands)
         if fault is None:
             return True
-        request.response_topic = None
+        request.response_topic = request.correlation_data = None
         worker.refuse(request, BadRequest(f"response topic {command.quote(topic)}: {fault}"))
         return False
 

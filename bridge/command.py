@@ -17,7 +17,11 @@ MAX_COMMAND = 16 * 1024
 """Bytes of a command; the longest sensible one, a full id and every key, has under 2 KB."""
 
 _PLAIN = frozenset({b"", b"capture", b"PRESS"})
-_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,128}")
+# Unicode's noncharacters: Mosquitto throws out who sends one in a user property, as our answers do.
+_NONE = "\ufdd0-\ufdef" + "".join(
+    chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(17)
+)
+_ID = re.compile(rf"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_NONE}]{{1,128}}")
 _QUOTED = 60  # characters of a peer's value that an error message repeats
 
 

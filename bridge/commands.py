@@ -65,8 +65,8 @@ def _report(options: argparse.Namespace, request: Request, outcome: Outcome) -> 
 
 
 def _say(text: str) -> None:
-    """What is for people goes to standard error."""
-    print(text, file=sys.stderr)
+    """What is for people goes to standard error; a board's words may be in it."""
+    print(logs.one_line(text), file=sys.stderr)
 
 
 def _camera(options: argparse.Namespace) -> CameraConfig:

@@ -37,6 +37,7 @@ _READ_AHEAD = 16 * 1024
 _MAX_PACKET_OUT = 268_435_455  # MQTT's own limit
 _FIXED = 1 + 4 + 2 + 2  # bytes of a PUBLISH packet beside topic, properties and payload
 _MUCH = 70_000  # more than a topic and the properties can have
+_TURN = 10  # commands, and what else is in one reading of paho's: at most 20 packets
 _RECEIVE_MAXIMUM = 1000  # commands in the works; with Mosquitto's 20, a dead camera takes them all
 
 
@@ -211,6 +212,8 @@ class Connection:
         self._welcomed: asyncio.Future[None] = self._loop.create_future()
         self._marks: dict[int, int] = {}
         self._writing = False
+        self._again: asyncio.Handle | None = None
+        self._heard = 0
         self._abandoned = False
         self._properties: dict[str, _Packed] = {}
         self._sock: Any = None
@@ -314,10 +317,14 @@ class Connection:
             self.flush()
 
     def _read(self) -> None:
+        """Take what has arrived; after some commands it is the turn of the cameras before more."""
         self.reading = True
+        self._heard = 0
         try:
             self._client.loop_read()
-            while self._client.socket() is not None and self._sock.pending():
+            while (
+                self._heard < _TURN and self._client.socket() is not None and self._sock.pending()
+            ):
                 self._client.loop_read()
         finally:
             self.reading = False
@@ -325,6 +332,13 @@ class Connection:
             _quick_ack(self._sock.raw)
             self._owner.pump()
             self.flush()
+        if self._again is None and self._client.socket() is not None and self._sock.pending():
+            self._again = self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        self._again = None
+        if self._client.socket() is not None:
+            self._read()
 
     def flush(self) -> None:
         """Write what paho has; what the socket does not take now follows when it can."""
@@ -435,6 +449,7 @@ class Connection:
         self._end(why, reason.value if told else None, cut=not timed_out)
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
+        self._heard += 1
         try:
             topic = message.topic
         except UnicodeDecodeError:  # of no topic of ours

@@ -8,7 +8,8 @@ import textwrap
 from datetime import UTC, datetime
 from functools import lru_cache
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Control characters, what ends a line, and what makes a terminal write from right to left.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def set_up(level: str, style: str) -> None:
@@ -23,7 +24,8 @@ def set_up(level: str, style: str) -> None:
     logging._srcfile = None  # as the logging HOWTO advises
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Text with nothing in it that begins a line or that a terminal would obey."""
     return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 
 
@@ -39,7 +41,7 @@ def _second(seconds: int) -> tuple[str, str]:
 
 
 def _message(record: logging.LogRecord) -> str:
-    text = _one_line(record.getMessage())
+    text = one_line(record.getMessage())
     if record.exc_info and record.exc_info[1] is not None:
         trace = logging.Formatter().formatException(record.exc_info)
         text += "\n" + textwrap.indent(trace, "  | ", lambda _: True)

@@ -1,5 +1,6 @@
 """The names of every topic we use. Pure."""
 
+import re
 from dataclasses import dataclass
 
 ONLINE = b"online"
@@ -57,13 +58,29 @@ def group_capture(base: str, group: str) -> str:
     return f"{base}/{group}/capture"
 
 
-def response_topic_fault(topic: str, commands: frozenset[str]) -> str | None:
+_MAX_LEVELS = 200
+"""Slashes in a topic. Mosquitto cuts the connection of who publishes to one with more."""
+MAX_RESPONSE = 16 * 1024
+"""Bytes of a response topic and its correlation data; MQTT allows 64 KiB of each, for each request
+that waits."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def response_topic_fault(
+    topic: str, correlation_data: bytes | None, commands: frozenset[str]
+) -> str | None:
     """Why an MQTT 5 response topic may not be answered, or ``None``. It is whatever a client sent.
 
     ``commands`` are the topics that we listen to: an answer there would be taken for a command.
     """
-    if not topic or "\0" in topic:
-        return "it is empty or has a NUL"
+    if not topic:
+        return "it is empty"
+    if _CONTROL.search(topic):  # some brokers throw out whoever publishes there: us
+        return "it has a control character"
+    if topic.count("/") > _MAX_LEVELS:
+        return f"it has over {_MAX_LEVELS} levels"
+    if len(topic.encode()) + len(correlation_data or b"") > MAX_RESPONSE:
+        return f"it and the correlation data have over {MAX_RESPONSE} bytes"
     if "+" in topic or "#" in topic:
         return "it has a wildcard"
     if topic.startswith("$"):

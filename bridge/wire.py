@@ -8,6 +8,7 @@ is opened here and handed over, and the two classes that it parses frames with a
 import asyncio
 import base64
 import contextlib
+import re
 import select
 import socket
 import ssl
@@ -28,9 +29,11 @@ BINARY = ABNF.OPCODE_BINARY
 
 _HANDSHAKE_BYTES = 16 * 1024  # an answer to a handshake; the boards' has 160
 _READ_AHEAD = 4096
+_HEAD_ENDS = re.compile(rb"\n\r?\n")
 _LOW_WATER = 60_000  # stays below the smallest receive buffer that Linux gives by default
 _FRAGMENTS = 8192  # of one message; 4 MiB in a board's segments of 1,436 bytes are 3,000
-_CONTROL_FRAMES = 1000  # without a message between them; a board's heartbeat needs one
+_MESSAGES = 200  # in a second without a question, pings too; a picture needs two, a heartbeat one
+_TURN = 8  # frames that one board is heard for, before it is the others' turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,8 @@ class Opening:
 class _Guarded:
     """The socket during the handshake: one deadline, a budget of bytes, and reads in blocks.
 
-    The library reads a handshake byte by byte, with a time limit for each.
+    The library reads a handshake byte by byte, with a time limit for each. It gets none before they
+    are all there: byte by byte, a head without an end would take the loop's time for milliseconds.
     """
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
@@ -189,6 +193,7 @@ class _Guarded:
         self._deadline = deadline
         self._head = bytearray()
         self._taken = 0
+        self._whole = False
 
     @property
     def rest(self) -> bytes:
@@ -205,11 +210,13 @@ class _Guarded:
 
     def recv(self, size: int) -> bytes:
         """Up to ``size`` bytes."""
-        if self._taken == len(self._head):
+        while self._taken == len(self._head) or not self._whole:
             if len(self._head) >= _HANDSHAKE_BYTES:
                 raise websocket.WebSocketException(f"over {_HANDSHAKE_BYTES} bytes")
             self._arm()
-            self._head += self._sock.recv(_READ_AHEAD)
+            received = self._sock.recv(_READ_AHEAD)
+            self._head += received
+            self._whole = not received or _HEAD_ENDS.search(self._head) is not None
         part = bytes(self._head[self._taken : self._taken + size])
         self._taken += len(part)
         return part
@@ -267,8 +274,10 @@ class Wire:
         self._lost = lost
         self._frames = _Frames(self._sock, rest, max_image=max_image, max_text=max_text)
         self._connection.frame_buffer = self._frames
-        self._connection.cont_frame = _Parts(max_image)
-        self._control_frames = 0
+        self._connection.cont_frame = _Parts(max_image=max_image, max_text=max_text)
+        self._second = 0.0
+        self._messages = 0  # in that second
+        self._again: asyncio.Handle | None = None
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
         self.open = True
@@ -288,27 +297,30 @@ class Wire:
             CameraFailed: the connection does not take it, and is aborted.
         """
         try:
+            self._messages = 0
             self._connection.send(text)
         except (OSError, websocket.WebSocketException) as exc:
             self.abort()
             raise CameraFailed(f"the connection was lost: {_why(exc)}") from exc
 
     def read(self) -> None:
-        """Take what has arrived."""
+        """Take what has arrived, though not more than its turn allows."""
+        self._frames.turn = _TURN
         try:
             while self.open:
                 opcode, frame = self._connection.recv_data_frame(control_frame=True)
-                if opcode in (TEXT, BINARY):
-                    self._control_frames = 0
-                    self._message(opcode, frame.data)
-                elif opcode == ABNF.OPCODE_CLOSE:
+                self._count()
+                if opcode == ABNF.OPCODE_CLOSE:
                     self._break(CameraFailed("the board closed the connection"))
-                else:
-                    self._control_frames += 1
-                    if self._control_frames > _CONTROL_FRAMES:
-                        self._break(CameraFailed("the board floods us with control frames"))
+                elif self.open and opcode in (TEXT, BINARY):
+                    self._message(opcode, frame.data)
                 if not self._frames.ahead:
                     return  # a further read would only find nothing
+                if opcode == BINARY:
+                    self._frames.turn = 0  # who asked for it looks at it before more is taken
+        except _TurnOver:
+            if self._again is None and self._frames.ahead:  # of this the loop knows nothing
+                self._again = self._loop.call_soon(self._read_on)
         except (BlockingIOError, ssl.SSLWantReadError):
             return
         except BridgeError as exc:
@@ -318,6 +330,18 @@ class Wire:
         except websocket.WebSocketException as exc:
             self._break(CameraFailed(f"the board does not keep to WebSocket: {_why(exc)}"))
 
+    def _read_on(self) -> None:
+        self._again = None
+        self.read()
+
+    def _count(self) -> None:
+        now = time.monotonic()
+        if now - self._second >= 1:
+            self._second, self._messages = now, 0
+        self._messages += 1
+        if self._messages > _MESSAGES:
+            self._break(CameraFailed(f"the board sends over {_MESSAGES} messages in a second"))
+
     def drain(self) -> None:
         """Take all that has arrived and the loop has not come to yet; mostly there is nothing."""
         while self.open and (self._frames.ahead or self._poll.poll(0)):
@@ -325,6 +349,8 @@ class Wire:
             self.read()
             if self._frames.progress == before:
                 return
+            if not self._frames.turn and self.open:
+                self._break(CameraFailed("the board talks without end, and was not asked"))
 
     @property
     def amid(self) -> bool:
@@ -351,6 +377,10 @@ class Wire:
             self._lost(reason)
 
 
+class _TurnOver(Exception):
+    """The board has been heard for long enough; nothing is lost, and reading goes on later."""
+
+
 class _Frames(websocket.frame_buffer):
     """The library's frame parser, resumable in the loop, bounded, and without needless copies."""
 
@@ -365,6 +395,14 @@ class _Frames(websocket.frame_buffer):
         self._secure = isinstance(sock, ssl.SSLSocket)
         self._low_water = 1
         self.received = len(rest)
+        self.turn = 0
+
+    def recv_frame(self) -> ABNF:
+        """The next frame, while it is this board's turn."""
+        if not self.turn:
+            raise _TurnOver
+        self.turn -= 1
+        return super().recv_frame()
 
     @property
     def ahead(self) -> bool:
@@ -451,9 +489,10 @@ class _Frames(websocket.frame_buffer):
 class _Parts(websocket.continuous_frame):
     """Joins a message's fragments once and not one by one, and bounds them."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, *, max_image: int, max_text: int) -> None:
         super().__init__(False, True)
-        self._max_bytes = max_bytes
+        self._limits = {TEXT: max_text, BINARY: max_image}
+        self._max_bytes = max_image
         self._size = 0
 
     def add(self, frame: ABNF) -> None:
@@ -462,6 +501,7 @@ class _Parts(websocket.continuous_frame):
             self.recving_frames = frame.opcode
             self.cont_data = [frame.opcode, [frame.data]]
             self._size = len(frame.data)
+            self._max_bytes = self._limits[frame.opcode]
         else:
             self.cont_data[1].append(frame.data)
             self._size += len(frame.data)

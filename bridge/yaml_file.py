@@ -243,6 +243,8 @@ def _secret_text(secrets: Document, event: yaml.ScalarEvent, path: KeyPath) -> A
 def _read_text(path: Path) -> str:
     """Raises ``ValueError`` with a sentence, which does not name the file and quotes nothing."""
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe may never end
+            raise ValueError("a regular file was expected")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:

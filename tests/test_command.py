@@ -98,7 +98,11 @@ def test_a_value_at_its_bound_is_taken(key: str, value: object) -> None:
 BOOLEAN: list[object] = ["true", 0, 1, []]
 BAD: list[tuple[str, str, list[object]]] = [
     ("id", "1 to 128 characters", ["", "a" * 129, 7, True, ["a"], {}]),
-    ("id", "control character", [f"a{c}b" for c in "\0\n\r\t\x1b\x7f\x85\u2028\u2029\ud800"]),
+    (
+        "id",
+        "control character",
+        [f"a{c}b" for c in "\0\n\x1b\x7f\x85\u2028\u2029\ud800\ufdd0\ufffe\U0010ffff"],
+    ),
     ("reply", "'image', 'path' or 'result'", ["", "jpeg", None, 1, ["path"]]),
     ("save", "true or false", BOOLEAN),
     ("flash", "true or false", BOOLEAN),
@@ -339,7 +343,14 @@ def test_any_object_is_a_command_or_a_bad_request(document: dict[str, Any], plai
 
 @given(st.text(min_size=1, max_size=128))
 def test_an_id_is_taken_if_a_person_could_read_it(id_: str) -> None:
-    usable = not any(c < " " or "\x7f" <= c <= "\x9f" or c in "\u2028\u2029" for c in id_)
+    usable = not any(
+        c < " "
+        or "\x7f" <= c <= "\x9f"
+        or c in "\u2028\u2029"
+        or "\ufdd0" <= c <= "\ufdef"
+        or ord(c) & 0xFFFE == 0xFFFE
+        for c in id_
+    )
     if usable:
         assert parse_capture(json.dumps({"id": id_}).encode()).id == id_
         assert refusal(parse_capture, {"id": id_, "count": 0}).id == id_

@@ -52,7 +52,11 @@ def test_commands_come_in_and_what_is_retained_goes_out() -> None:
     ("topic", "why"),
     [
         ("", "empty"),
-        ("a\0b", "NUL"),
+        ("a\0b", "control"),
+        ("a\nb", "control"),
+        ("a\x9bb", "control"),
+        ("a/" * 201, "200 levels"),
+        ("ü" * 8_193, "16384 bytes"),
         ("a/+/b", "wildcard"),
         ("#", "wildcard"),
         ("a/b+", "wildcard"),
@@ -65,19 +69,34 @@ def test_commands_come_in_and_what_is_retained_goes_out() -> None:
     ],
 )
 def test_an_answer_never_goes_to(topic: str, why: str) -> None:
-    assert why in (response_topic_fault(topic, COMMANDS) or "")
+    assert why in (response_topic_fault(topic, None, COMMANDS) or "")
+
+
+def test_an_answer_has_room_for_so_much_correlation_data_and_no_more() -> None:
+    assert response_topic_fault("a", bytes(16 * 1024 - 1), COMMANDS) is None
+    assert "16384 bytes" in (response_topic_fault("a", bytes(16 * 1024), COMMANDS) or "")
 
 
 @pytest.mark.parametrize(
-    "topic", ["replies/1", "/", " ", "a/$b", "esp32cam/elsewhere/capture", DOOR.result]
+    "topic",
+    [
+        "replies/1",
+        "/",
+        " ",
+        "a/$b",
+        "/" * 200,
+        "ü" * 8_192,
+        "esp32cam/elsewhere/capture",
+        DOOR.result,
+    ],
 )
 def test_an_answer_goes_wherever_else_it_is_wanted(topic: str) -> None:
-    assert response_topic_fault(topic, COMMANDS) is None
+    assert response_topic_fault(topic, None, COMMANDS) is None
 
 
 @given(st.text() | st.sampled_from([*COMMANDS]))
 def test_what_may_be_answered_can_be_published_and_is_no_command(topic: str) -> None:
-    if response_topic_fault(topic, COMMANDS) is None:
+    if response_topic_fault(topic, None, COMMANDS) is None:
         assert topic
         assert topic not in COMMANDS
         assert not set(topic) & set("+#\0")
