@@ -331,6 +331,7 @@ class App:
             "outbox": len(self._outbox),
             "outbox_bytes": self._outbox.bytes,
             "images_dropped": self._outbox.dropped,
+            "commands_dropped": self._mqtt.dropped,
             "memory": _memory(),
             "storage": None if self._storage is None else await self._storage.health(),
         }

@@ -31,6 +31,8 @@ _LOGGER = logging.getLogger(__name__)
 _CONNECT = 5.0  # seconds for TCP, TLS and the like; as long again for the broker's CONNACK
 _SESSION_EXPIRY = 60  # seconds for which the broker keeps commands for us; the contract's
 _MAX_PACKET_IN = 2 * 1024 * 1024  # of what is sent to us: no command is so large
+# paho waits as long as keepalive once more; then the session might be over before we are back.
+_TO_ANSWER_A_PING = 10.0  # seconds
 _FILTERS = 200  # topics in one SUBSCRIBE
 _SEND_BUFFER = 512 * 1024  # an image in one piece: of the rest, paho makes a copy
 _READ_AHEAD = 16 * 1024
@@ -214,6 +216,7 @@ class Connection:
         self._writing = False
         self._again: asyncio.Handle | None = None
         self._heard = 0
+        self._heard_at = self._loop.time()
         self._abandoned = False
         self._properties: dict[str, _Packed] = {}
         self._sock: Any = None
@@ -311,15 +314,20 @@ class Connection:
             _tune(self._sock.raw)
 
     async def _keep(self) -> None:
+        keepalive = self._broker.keepalive
+        patience = keepalive + min(keepalive / 2, _TO_ANSWER_A_PING)
         while True:
             await asyncio.sleep(1)
-            self._client.loop_misc()
+            self._client.loop_misc()  # sends a ping when nothing has come for as long as keepalive
             self.flush()
+            if (silent := self._loop.time() - self._heard_at) > patience:
+                self._end(f"the broker has been silent for {silent:.0f} s", None, cut=False)
 
     def _read(self) -> None:
         """Take what has arrived; after some commands it is the turn of the cameras before more."""
         self.reading = True
         self._heard = 0
+        self._heard_at = self._loop.time()
         try:
             self._client.loop_read()
             while (

@@ -24,6 +24,9 @@ _REFUSED = 0x80  # and above: MQTT 5.0, section 2.4
 _MAX_REFUSED = 1000  # topics that the log has named; a response topic is anybody's choice
 _TAKEN_OVER = 0x8E
 _UNSUPPORTED_VERSION = 0x84
+# Publications that wait, a kilobyte each. At QoS 1 what we have not acknowledged bounds them; at
+# QoS 0 nothing does: past it a command is not taken in.
+_MOST_WAITING = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Mqtt:
         self._refused: set[str] = set()  # topics that were, for the log to say so once
         self._back_off = BackOff()
         self._hung_up = False
+        self.dropped = 0  # commands at QoS 0 that were too many
         self._told: set[str] = set()  # why it fails, since it last worked: each is told once
         self._stopping = False
         self.trouble: str | None = None  # why the last connection ended or did not come about
@@ -193,6 +197,15 @@ class Mqtt:
         correlation_data: bytes | None,
     ) -> None:
         """A command came in."""
+        if mid is None and len(self._outbox) >= _MOST_WAITING:
+            if not self.dropped:
+                _LOGGER.warning(
+                    "mqtt: %d answers wait for the broker: commands at QoS 0 are dropped until it "
+                    "has taken some; bridge/health counts them",
+                    len(self._outbox),
+                )
+            self.dropped += 1
+            return
         done = None
         if mid is not None:
             delivery = self._inbox.arrived(

@@ -127,7 +127,12 @@ class House:
 
     def _configuration(self) -> dict[str, Any]:
         return {
-            "mqtt": {"host": "127.0.0.1", "port": self.cable.port, "version": self._version},
+            "mqtt": {
+                "host": "127.0.0.1",
+                "port": self.cable.port,
+                "version": self._version,
+                "keepalive": 5,  # half-open connections are to be noticed while we watch
+            },
             "storage": {"path": "captures", "durability": "none", "keep": {"free": None}},
             "log": {"level": "info"},
             "capture": self._capture,
