@@ -75,7 +75,7 @@ class App:
         self._cameras: dict[str, asyncio.Task[None]] = {}
         self._leaving: dict[str, asyncio.Task[None]] = {}  # cameras that finish their last picture
         self._routes: dict[str, Callable[[Message], None]] = {}
-        self._commands: frozenset[str] = frozenset()
+        self._ours: frozenset[str] = frozenset()  # topics that we use
         self._started = time.monotonic()
         self._systemd = Systemd(os.environ)
         self._watchdog = Watchdog(stuck_after)
@@ -217,7 +217,7 @@ class App:
         if topic is None:
             request.correlation_data = None  # it would only be kept
             return True
-        fault = topics.response_topic_fault(topic, request.correlation_data, self._commands)
+        fault = topics.response_topic_fault(topic, request.correlation_data, self._ours)
         if fault is None:
             return True
         request.response_topic = request.correlation_data = None
@@ -266,8 +266,10 @@ class App:
         What was sent just before a camera left may arrive just after: its old worker refuses it.
         """
         routes: dict[str, Callable[[Message], None]] = {}
+        ours = set(self._topics)
         for name, worker in self._workers.items():
             of = CameraTopics.of(self._base, name)
+            ours.update(of)
             routes[of.capture] = partial(self._capture, (worker,))
             routes[of.set] = partial(self._set, worker)
             routes[of.restart] = partial(self._restart, worker)
@@ -278,7 +280,7 @@ class App:
                 workers = tuple(self._workers[name] for name in names)
                 routes[topic] = partial(self._capture, workers)
         self._routes.update(routes)
-        self._commands = frozenset(routes)
+        self._ours = frozenset(ours.union(routes))
         self._mqtt.subscribe(routes)
 
     def _open_storage(self, storage: StorageConfig) -> None:

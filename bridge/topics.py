@@ -1,6 +1,7 @@
 """The names of every topic we use. Pure."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 ONLINE = b"online"
@@ -28,6 +29,10 @@ class CameraTopics:
         """All topics of ``camera`` below the base topic."""
         return cls(*(f"{base}/{camera}/{name}" for name in cls.__slots__))
 
+    def __iter__(self) -> Iterator[str]:
+        """All of them."""
+        return (getattr(self, name) for name in self.__slots__)
+
     @property
     def commands(self) -> tuple[str, ...]:
         """What the bridge listens to."""
@@ -52,6 +57,10 @@ class BridgeTopics:
         """All topics of the bridge below the base topic."""
         return cls(*(f"{base}/{BRIDGE}/{name}" for name in cls.__slots__))
 
+    def __iter__(self) -> Iterator[str]:
+        """All of them."""
+        return (getattr(self, name) for name in self.__slots__)
+
 
 def group_capture(base: str, group: str) -> str:
     """Where a command for every member of ``group``, or of ``all``, is published."""
@@ -67,11 +76,12 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def response_topic_fault(
-    topic: str, correlation_data: bytes | None, commands: frozenset[str]
+    topic: str, correlation_data: bytes | None, ours: frozenset[str]
 ) -> str | None:
     """Why an MQTT 5 response topic may not be answered, or ``None``. It is whatever a client sent.
 
-    ``commands`` are the topics that we listen to: an answer there would be taken for a command.
+    ``ours`` are the topics that we listen to, where an answer would be taken for a command, and
+    those that we publish to, where one camera's picture would be taken for another's.
     """
     if not topic:
         return "it is empty"
@@ -85,6 +95,6 @@ def response_topic_fault(
         return "it has a wildcard"
     if topic.startswith("$"):
         return "it begins with $"
-    if topic in commands:
-        return "it is one of the bridge's own command topics"
+    if topic in ours:
+        return "it is one of the bridge's own topics"
     return None

@@ -227,10 +227,12 @@ def is_answer(correlation_data: bytes) -> Callable[[Message], bool]:
 def tricks(base: str) -> dict[str, str]:
     """Response topics that the broker lets pass, and what is said about them; "": answered."""
     return {
-        f"{base}/door/capture": "command",
-        f"{base}/door/set": "command",
-        f"{base}/door/restart": "command",
-        f"{base}/all/capture": "command",
+        f"{base}/door/capture": "own",
+        f"{base}/door/set": "own",
+        f"{base}/all/capture": "own",
+        f"{base}/door/image": "own",
+        f"{base}/door/result": "own",
+        f"{base}/bridge/state": "own",
         "$SYS/broker/uptime": "begins with $",
         "$share/group/answers": "begins with $",
         "a/" * 300: "levels",
