@@ -83,6 +83,9 @@ class Owner(Protocol):
     ) -> None:
         """A message came in; ``mid`` is ``None`` at QoS 0."""
 
+    def subscribed(self) -> None:
+        """The broker has answered a subscription."""
+
     def acknowledged(self, mid: int) -> None:
         """We sent a PUBACK."""
 
@@ -481,6 +484,7 @@ class Connection:
     def _on_subscribe(
         self, _client: object, _data: object, _mid: int, reasons: list[ReasonCode], _: object
     ) -> None:
+        self._owner.subscribed()
         refused = sum(reason.is_failure for reason in reasons)
         if refused:
             _LOGGER.error(

@@ -25,7 +25,7 @@ class Delivery:
         self.what = what
         self.connection = connection
         self.settled = False
-        self.outlived = False  # a connection, since it was settled
+        self.outlived = False  # a connection that caught up, since it was settled
 
     def settle(self) -> None:
         """Its answer is with the broker: acknowledge it to who brought it last."""
@@ -41,6 +41,7 @@ class Inbox:
         self._deliveries: dict[int, Delivery] = {}
         self._acknowledged: deque[Delivery | None] = deque()
         self._counted = 0
+        self._caught_up = False
 
     def arrived(
         self,
@@ -82,13 +83,21 @@ class Inbox:
     def reconnected(self, *, session_present: bool) -> None:
         """A new connection: what was written on the old one may not have arrived.
 
-        What was settled is remembered for this one connection more: on it the broker sends again
-        all that it misses, and later it may use the packet identifiers for other messages.
+        What was settled is remembered for one connection more, and until one has `caught_up`: on
+        it the broker sends again all that it misses, and later it may use the packet identifiers
+        for other messages.
         """
         self._acknowledged.clear()
+        caught_up, self._caught_up = self._caught_up, False
         if not session_present:
             self._deliveries.clear()
-        for mid, delivery in list(self._deliveries.items()):
-            if delivery.outlived:
-                del self._deliveries[mid]
-            delivery.outlived = delivery.settled
+        elif caught_up:
+            for mid, delivery in list(self._deliveries.items()):
+                if delivery.outlived:
+                    del self._deliveries[mid]
+                delivery.outlived = delivery.settled
+
+    def caught_up(self) -> None:
+        """The broker has answered what we sent after it took us in: what it had to send again came
+        before that."""
+        self._caught_up = True

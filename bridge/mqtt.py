@@ -231,6 +231,10 @@ class Mqtt:
         if done is not None and not connection.v5:
             done()  # 3.1.1 allows 20 unacknowledged: one dead camera must not block the rest
 
+    def subscribed(self) -> None:
+        """The broker has answered a subscription."""
+        self._inbox.caught_up()
+
     def acknowledged(self, mid: int) -> None:
         """We sent a PUBACK."""
         self._inbox.acknowledged(mid)

@@ -26,8 +26,13 @@ def arrive(inbox: Inbox, wire: Wire, mid: int = 1, *, dup: bool = False, **other
     return inbox.arrived(mid, dup=dup, connection=wire, **what)
 
 
-def reconnect(inbox: Inbox, old: Wire, *, session_present: bool = True) -> Wire:
+def reconnect(
+    inbox: Inbox, old: Wire, *, session_present: bool = True, caught_up: bool = True
+) -> Wire:
+    """The next connection; on the one before, the broker had time to send all again."""
     old.alive = False
+    if caught_up:
+        inbox.caught_up()
     inbox.reconnected(session_present=session_present)
     return Wire(inbox)
 
@@ -165,6 +170,18 @@ def test_what_was_settled_is_remembered_for_one_connection_more_and_no_longer() 
     second = reconnect(inbox, first)
     third = reconnect(inbox, second)
     assert isinstance(arrive(inbox, third, dup=True), Delivery)
+
+
+def test_a_connection_that_ends_before_the_broker_has_sent_all_again_does_not_count() -> None:
+    inbox = Inbox()
+    wire = Wire(inbox)
+    arrive(inbox, wire).settle()
+    for caught_up in (True, False, False):
+        wire = reconnect(inbox, wire, caught_up=caught_up)
+    assert arrive(inbox, wire, dup=True) is None
+    assert wire.acknowledged == [1]
+    wire = reconnect(inbox, wire)
+    assert isinstance(arrive(inbox, wire, dup=True), Delivery)
 
 
 def test_a_confirmation_is_not_taken_for_that_of_a_later_command_with_the_same_identifier() -> None:

@@ -9,15 +9,21 @@ given as ``pace``, from the start, or as ``then``, at each SIGUSR1, is done:
     then=block:60     the loop stands still for so many seconds
     stuck_after=1     seconds after which the watchdog ends it
     hang=open         what threads ask of the disk by os.open never returns
+    die=bridge.worker.Worker.submit:after   SIGKILL there, once a capture command has come; once
+                      only: started again in the same folder it lives
 """
 
 import asyncio
+import functools
+import inspect
 import os
+import pkgutil
 import selectors
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -74,6 +80,44 @@ def hang(name: str) -> None:
     setattr(os, name, hanging)
 
 
+def die(step: str) -> None:
+    """End as at a power cut, before or after a function is called while a capture is made."""
+    where, _, when = step.partition(":")
+    armed, died = threading.Event(), Path("died")
+    if died.exists():
+        return
+
+    def kill() -> None:
+        if armed.is_set():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def wrap(name: str, before: Callable[[], None], after: Callable[[], None]) -> None:
+        owner_name, _, attribute = name.rpartition(".")
+        owner = pkgutil.resolve_name(owner_name)
+        real = getattr(owner, attribute)
+
+        @functools.wraps(real)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            before()
+            result = real(*args, **kwargs)
+            after()
+            return result
+
+        @functools.wraps(real)
+        async def await_(*args: Any, **kwargs: Any) -> Any:
+            before()
+            result = await real(*args, **kwargs)
+            after()
+            return result
+
+        setattr(owner, attribute, await_ if inspect.iscoroutinefunction(real) else call)
+
+    nothing = lambda: None  # noqa: E731
+    wrap(where, *((kill, nothing) if when == "before" else (nothing, kill)))
+    wrap("bridge.app.App._received", armed.set, nothing)
+
+
 def main() -> int:
     path, *words = sys.argv[1:]
     options = dict(word.split("=") for word in words)
@@ -93,6 +137,9 @@ def main() -> int:
 
     from bridge import config, logs, watchdog  # paho takes hold of the clock when it is imported
     from bridge.app import App
+
+    if "die" in options:
+        die(options["die"])
 
     configuration = config.load(Path(path))
     logs.set_up(configuration.log.level, configuration.log.format)

@@ -164,7 +164,12 @@ class Ledger:
                 continue
             reason = self._reason(asked, first[index], result)
             if reason is None:
-                verdict.wrong.append(f"{asked.id}: answered twice")
+                later = (result.at_ns - asked.at_ns) / 1e9
+                verdict.wrong.append(
+                    f"{asked.id}: answered twice, the second time after {later:.3f} s:\n"
+                    f"  {first[index].text}\n  {result.text}\n"
+                    f"{self.story(asked.id, seconds=later)}"
+                )
             else:
                 verdict.twice[asked.id] = reason
 
