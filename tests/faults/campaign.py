@@ -202,6 +202,7 @@ class Mischief:
         seed: the same makes the same plan.
         boards, cables, houses: seconds between two faults of one board, of one cable, and of broker
             or bridge as a whole, on average; 0: none.
+        kills: whether the bridge may be killed, too.
     """
 
     def __init__(
@@ -212,8 +213,10 @@ class Mischief:
         boards: float = 0.1,
         cables: float = 0.2,
         houses: float = 1.0,
+        kills: bool = True,
     ) -> None:
         self._house = house
+        self._kills = kills
         self._ended = threading.Event()
         self._failures: list[BaseException] = []
         kinds = ((boards, self._board), (cables, self._board_cable), (houses, self._whole_house))
@@ -289,7 +292,9 @@ class Mischief:
 
     def _bridge(self, chance: random.Random) -> str:
         bridge = self._house.bridge
-        kind = chance.choice(("killed", "killed", "stopped", "frozen"))
+        kind = chance.choice(
+            ("killed", "killed", "stopped", "frozen") if self._kills else ("frozen",)
+        )
         if kind == "killed":
             bridge.kill()
             bridge.start(wait=False)
@@ -336,12 +341,14 @@ def run(
 ) -> tuple[House, Verdict]:
     """The whole campaign. The house is closed on return; its logs and ledger can be looked at."""
     chance = random.Random(seed)
+    v5 = version == "5"
     with House(cameras, version=version) as house:
-        with Mischief(house, seed):
+        # On 3.1.1 a command is acknowledged when it is accepted: it does not outlive the bridge.
+        with Mischief(house, seed, kills=v5):
             for _ in range(requests):
                 house.ask(chance)
                 time.sleep(chance.expovariate(rate))
-        verdict = house.ledger.judge(house.settle())
+        verdict = house.ledger.judge(house.settle(), responses=v5)
         assert house.bridge.stop() == 0, house.bridge.log
     return house, verdict
 
@@ -352,10 +359,15 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=1_000)
     parser.add_argument("--cameras", type=int, default=5)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    parser.add_argument(
+        "--mqtt", choices=("5", "3.1.1"), default="5", help="what the bridge speaks"
+    )
     parser.add_argument("--log", action="store_true", help="show the bridge's log")
     options = parser.parse_args()
     print(f"seed {options.seed}")
-    house, verdict = run(options.requests, options.seed, cameras=options.cameras)
+    house, verdict = run(
+        options.requests, options.seed, cameras=options.cameras, version=options.mqtt
+    )
     if options.log:
         print(house.bridge.log)
     for what, count in sorted(house.ledger.tally().items()):
