@@ -127,7 +127,9 @@ class Ledger:
             and (fault := _fault_of(message.payload, message.topic.split("/")[-2]))
         ]
         strangers = results.keys() - self.asked.keys()
-        verdict.wrong += [f"{id_}: nobody asked for it: {results[id_][0].text}" for id_ in strangers]
+        verdict.wrong += [
+            f"{id_}: nobody asked for it: {results[id_][0].text}" for id_ in strangers
+        ]
         return verdict
 
     def story(self, id_: str, *, seconds: float = 5.0) -> str:
