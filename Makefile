@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SANITIZED := firmware/build-sanitized
 
-.PHONY: help demo sim test test-firmware check format bench fuzz pound install clean
+.PHONY: help demo sim test test-faults test-firmware check format bench soak fuzz pound pin install clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -18,7 +18,14 @@ sim: compiler ## build the firmware as a program for this computer: firmware/bui
 	@cmake --build firmware/build --parallel $$(nproc) --target esp32cam-sim
 
 test: $(VENV)/.dev packages sim ## all tests over the wire, against a real Mosquitto and the firmware
-	$(BIN)/pytest -n 4 $(ARGS)
+	$(BIN)/pytest -n 4 --ignore=tests/faults --ignore=tests/fuzz $(ARGS)
+
+test-faults: $(VENV)/.dev packages sim ## the five promises under attack, and a minute's soak
+	$(BIN)/pytest -n 2 tests/faults tests/fuzz $(ARGS)
+	$(BIN)/python -m tests.faults.soak --seconds 60
+
+soak: $(VENV)/.dev packages ## ten minutes (SECONDS) of 20 cameras and faults; draws docs/soak.svg
+	$(BIN)/python -m tests.faults.soak --seconds $${SECONDS:-600} --plot docs/soak.svg
 
 test-firmware: $(VENV)/.dev packages compiler ## the firmware under AddressSanitizer and UBSan
 	@cmake -S firmware -B $(SANITIZED) -DSANITIZE=ON >/dev/null
@@ -49,6 +56,13 @@ fuzz: $(VENV)/.dev ## each fuzz target for SECONDS (60) with atheris, which is i
 
 pound: $(VENV)/.dev packages ## 10,000 commands a second for ten seconds, and what becomes of them
 	ESP32CAM_POUND=10 $(BIN)/pytest -s tests/faults/test_hostile_clients.py -k ten_thousand $(ARGS)
+
+pin: $(VENV)/bin/python ## renew docker/requirements.txt: exact versions, each with its hashes
+	@$(BIN)/pip install --quiet --disable-pip-version-check pip-tools
+	@{ sed -n '/^#/p' docker/requirements.txt; $(BIN)/pip-compile --quiet --upgrade --generate-hashes \
+		--strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host \
+		--no-emit-find-links --extra images --output-file - pyproject.toml | sed '/^$$/d'; \
+		} > docker/requirements.new && mv docker/requirements.new docker/requirements.txt
 
 install: $(VENV)/.demo $(VENV)/.dev ## just set up .venv
 

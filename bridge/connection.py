@@ -280,11 +280,11 @@ class Connection:
             self._loop.add_reader(self._sock.fileno(), self._read)
             self.flush()
             tick = self._loop.create_task(self._keep())
-            async with asyncio.timeout(_CONNECT):
-                await asyncio.wait((self._welcomed, self._ended), return_when="FIRST_COMPLETED")
+            first = (self._welcomed, self._ended)
+            await asyncio.wait(first, timeout=_CONNECT, return_when="FIRST_COMPLETED")
+            if not self._welcomed.done():
+                self._end("the broker took the connection and said nothing", None, cut=False)
             reason, code, _ = await self._ended
-        except TimeoutError:
-            reason, code = "the broker took the connection and said nothing", None
         finally:
             if tick is not None:
                 tick.cancel()
@@ -493,7 +493,7 @@ class Connection:
             )
 
     def _on_socket_close(self, _client: object, _data: object, sock: Any) -> None:
-        if self._sock is not None:
+        if self._sock is not None and sock.fileno() >= 0:  # paho may look at one that we closed
             self._loop.remove_reader(sock.fileno())
             self._loop.remove_writer(sock.fileno())
 

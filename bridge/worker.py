@@ -442,11 +442,17 @@ class Worker:
     # What only v1 boards do.
 
     def _met(self) -> None:
-        hello = self._camera.hello
+        known, hello = self.state.hello, self._camera.hello
         self.state.hello = hello
         self._status_at = time.monotonic()
         if hello is not None:
-            _LOGGER.info("camera %s: %s with firmware %s", self.name, hello.board, hello.firmware)
+            same = known is not None and (known.board, known.firmware) == (
+                hello.board,
+                hello.firmware,
+            )
+            level = logging.DEBUG if same else logging.INFO
+            board, firmware = hello.board, hello.firmware
+            _LOGGER.log(level, "camera %s: %s with firmware %s", self.name, board, firmware)
         self.wake()
 
     async def _pull(self) -> None:

@@ -315,7 +315,7 @@ def test_a_broker_that_is_away_for_an_hour_is_asked_for_gently_and_served_at_onc
     """The clock of the bridge runs 900 times as fast, so the hour takes four seconds."""
     own = own_broker()
     process = bridge(
-        {"door": old(board())}, on=own, start=False, strain=("pace=900", "then=pace:1")
+        {"door": old(board())}, on=own, start=False, strain=("pace=900", "then=pace:20")
     )
     own.stop()
     process.start(wait=False)
@@ -328,9 +328,10 @@ def test_a_broker_that_is_away_for_an_hour_is_asked_for_gently_and_served_at_onc
     assert 30 <= count / hours <= 60 * 8 + 10  # one in 7.5 to 30 s, and more at the beginning
     warnings = [line for line in process.lines if "WARNING mqtt" in line]
     assert len(warnings) == 1
+    process.signal(signal.SIGUSR1)  # so fast, the five seconds for connecting are six milliseconds
+    process.wait_for_log("strained: pace")
     own.start()
     process.wait_for_log("mqtt: connected")
-    process.signal(signal.SIGUSR1)
     talk = Talk(client(on=own), process.base_topic)
     talk.ask({"id": "a"})
     assert talk.result("a")["status"] == "ok"

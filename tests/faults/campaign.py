@@ -113,6 +113,7 @@ class House:
                 Broker(persistence=True, extra=["max_queued_messages 0", "log_type error"])
             )
             self.cable = stack.enter_context(Link(self.broker.port))
+            self.cable.on_cut = lambda: self.ledger.fault("broker's cable: cut through")
             self.client = stack.enter_context(
                 self.broker.client(
                     subscribe=[f"{BASE}/#", f"{ANSWERS}/#"], client_id="requester", clean=False
@@ -242,16 +243,20 @@ class Mischief:
             raise self._failures[0]
 
     def _run(
-        self, chance: random.Random, every: float, act: Callable[[random.Random], str]
+        self,
+        chance: random.Random,
+        every: float,
+        act: Callable[[random.Random], tuple[str, str | None]],
     ) -> None:
         try:
             while not self._ended.wait(chance.expovariate(1 / every)):
                 began = time.monotonic_ns()
-                self._house.ledger.fault(act(chance), began)
+                what, camera = act(chance)
+                self._house.ledger.fault(what, began, camera)
         except BaseException as exc:
             self._failures.append(exc)
 
-    def _board(self, chance: random.Random) -> str:
+    def _board(self, chance: random.Random) -> tuple[str, str]:
         board = self._house.boards[chance.choice([*self._house.boards])]
         faults = BOTH_WIRES if board.wire == "legacy" else {**BOTH_WIRES, **V1_ONLY}
         name = chance.choice([*faults, "hangs up", "restarts", "is away"])
@@ -266,14 +271,14 @@ class Mischief:
             board.resume()
         else:
             board.script(faults[name](chance))
-        return f"board: {name}"
+        return f"board: {name}", board.name
 
-    def _board_cable(self, chance: random.Random) -> str:
-        links = self._house.links
-        return f"board's cable: {self._cable(chance, links[chance.choice([*links])])}"
+    def _board_cable(self, chance: random.Random) -> tuple[str, str]:
+        name, link = chance.choice([*self._house.links.items()])
+        return f"board's cable: {self._cable(chance, link)}", name
 
-    def _whole_house(self, chance: random.Random) -> str:
-        return chance.choice((self._bridge, self._broker, self._broker_cable))(chance)
+    def _whole_house(self, chance: random.Random) -> tuple[str, None]:
+        return chance.choice((self._bridge, self._broker, self._broker_cable))(chance), None
 
     def _broker_cable(self, chance: random.Random) -> str:
         return f"broker's cable: {self._cable(chance, self._house.cable)}"
@@ -370,8 +375,7 @@ def main() -> int:
     )
     if options.log:
         print(house.bridge.log)
-    for what, count in sorted(house.ledger.tally().items()):
-        print(f"{count:6}  {what}")
+    print(house.ledger.table(verdict))
     print(verdict)
     for line in (*verdict.wrong, *map(house.ledger.story, verdict.lost)):
         print(line)

@@ -28,11 +28,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that was done, from ``at_ns`` to ``until_ns``."""
+    """One thing that was done, from ``at_ns`` to ``until_ns``, to one camera or to all."""
 
     what: str
     at_ns: int
     until_ns: int
+    camera: str | None = None
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Verdict:
     lost: list[str] = field(default_factory=list)
     twice: dict[str, str] = field(default_factory=dict)  # with the documented reason
     wrong: list[str] = field(default_factory=list)
+    answered_at: dict[str, int] = field(default_factory=dict)  # when each was, in full
 
     @property
     def answered(self) -> int:
@@ -74,10 +76,11 @@ class Ledger:
         with self._lock:
             self.asked[request.id] = request
 
-    def fault(self, what: str, began_ns: int) -> None:
-        """Note what has been done since ``began_ns``."""
+    def fault(self, what: str, began_ns: int | None = None, camera: str | None = None) -> None:
+        """Note what has been done since ``began_ns``, or has happened now."""
+        now = time.monotonic_ns()
         with self._lock:
-            self.faults.append(Fault(what, began_ns, time.monotonic_ns()))
+            self.faults.append(Fault(what, now if began_ns is None else began_ns, now, camera))
 
     def tally(self) -> Counter[str]:
         """How often each fault was made."""
@@ -105,6 +108,7 @@ class Ledger:
             if not _is_complete(asked, mine):
                 (verdict.lost if asked.accepted else verdict.unheard).append(id_)
                 continue
+            verdict.answered_at[id_] = max(m.at_ns for m in mine)
             self._look_for_doubles(asked, mine, verdict)
             error = next((m.json["error"] for m in mine if m.json["error"]), None)
             if error is None:
@@ -131,6 +135,27 @@ class Ledger:
             f"{id_}: nobody asked for it: {results[id_][0].text}" for id_ in strangers
         ]
         return verdict
+
+    def table(self, verdict: Verdict) -> str:
+        """As Markdown: each fault, how often, and the requests that it met before their answer."""
+        lines = [
+            "| fault | times | requests it met | lost | wrong | answered |",
+            "| --- | ---: | ---: | ---: | ---: | ---: |",
+        ]
+        wrong = {line.partition(":")[0] for line in verdict.wrong}
+        for what, count in sorted(self.tally().items()):
+            met = {id_ for f in self.faults if f.what == what for id_ in self._met(f, verdict)}
+            row = what, count, len(met), len(met & {*verdict.lost}), len(met & wrong)
+            answered = len(met & verdict.answered_at.keys())
+            lines.append("| " + " | ".join(map(str, (*row, answered))) + " |")
+        return "\n".join(lines)
+
+    def _met(self, fault: Fault, verdict: Verdict) -> Iterator[str]:
+        for id_, asked in self.asked.items():
+            ended_ns = verdict.answered_at.get(id_, fault.at_ns)
+            meets = asked.at_ns <= fault.until_ns and ended_ns >= fault.at_ns
+            if meets and fault.camera in (None, asked.camera):
+                yield id_
 
     def story(self, id_: str, *, seconds: float = 5.0) -> str:
         """What was done to everybody from shortly before a request until so long after it."""

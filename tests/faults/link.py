@@ -30,6 +30,7 @@ class Link:
         self.segment = 0
         self.gap = 0.0
         self.connections = 0
+        self.on_cut: Callable[[], None] = lambda: None  # when what `cut_after` wants has happened
         self._left: int | None = None
         self._reset = False
         self._clear = threading.Event()
@@ -177,6 +178,7 @@ class Link:
                 self._ended.wait(self.gap)
         if cut:
             pair.hang_up(reset=reset)
+            self.on_cut()
 
     def _spawn(self, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)

@@ -20,8 +20,7 @@ def test_each_request_has_one_result_and_no_picture_is_wrong(version: Version) -
     seed = random.randrange(2**32)
     print(f"seed {seed}, MQTT {version}")
     house, verdict = run(REQUESTS if version == "5" else REQUESTS // 4, seed, version=version)
-    print("\n".join(f"{n:6}  {what}" for what, n in sorted(house.ledger.tally().items())))
-    print(verdict, *map(house.ledger.story, verdict.lost), sep="\n")
+    print(house.ledger.table(verdict), verdict, *map(house.ledger.story, verdict.lost), sep="\n")
     assert not verdict.lost
     assert not verdict.wrong
     assert not verdict.unheard
