@@ -206,8 +206,9 @@ class Ledger:
         done = {f.what for f in self.faults if f.at_ns <= window[1] and f.until_ns >= window[0]}
         if first.payload == again.payload and any(what.startswith("broker") for what in done):
             return "the same result again: its acknowledgement was lost"
-        if "bridge: killed" in done:
-            return "the bridge was killed before it could acknowledge the command"
+        away = any(what.startswith("broker") for what in done)
+        if "bridge: killed" in done or ("bridge: stopped" in done and away):
+            return "the bridge ended before it could acknowledge the command"
         if asked.span:
             return "the command was sent again: its acknowledgement was lost"
         return None

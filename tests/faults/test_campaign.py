@@ -95,7 +95,7 @@ def test_the_judge_knows_the_documented_reasons_for_a_second_answer() -> None:
     ledger = _ledger()
     ledger.fault("bridge: killed", 5_500)
     verdict = ledger.judge([_picture(), _result(), _result(int(1e12), duration=1)])
-    assert "killed" in verdict.twice["a"]
+    assert "ended" in verdict.twice["a"]
     ledger = _ledger()
     ledger.fault("broker: restarted", 5_500)
     verdict = ledger.judge([_picture(), _result(), _result(int(1e12))])
