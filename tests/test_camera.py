@@ -27,7 +27,16 @@ from bridge.errors import BridgeError
 from bridge.threads import Pool
 from bridge.wire import Target
 from tests.fakes import behaviours as b
-from tests.fakes.board import Behaviour, FakeBoard, OnCapture, OnConnect, Shot, stamp
+from tests.fakes.board import (
+    Behaviour,
+    Connection,
+    FakeBoard,
+    OnCapture,
+    OnConnect,
+    OnHello,
+    Shot,
+    stamp,
+)
 from tests.fakes.certificates import Certificates
 from tests.fakes.websocket import BINARY, CLOSE, CONTINUATION, PONG, TEXT, encode
 
@@ -483,6 +492,26 @@ async def test_fragments_that_began_before_the_question_do_not_answer_it(board: 
     assert old.connections == 2
 
 
+@pytest.mark.parametrize("wire", ["v1", "auto"])
+@in_loop
+async def test_an_image_right_behind_the_hello_does_not_answer(board: Boards, wire: str) -> None:
+    new = board(wire="v1")
+
+    @OnHello
+    def hello_and_image(connection: Connection) -> None:
+        unasked = Shot(connection, 0, None).jpeg
+        head = {"type": "image", "id": "c1", "bytes": len(unasked)}  # our first question's id
+        hello = encode(TEXT, json.dumps(connection.hello()).encode())
+        announcement = encode(TEXT, json.dumps(head).encode())
+        connection.send(hello + announcement + encode(BINARY, unasked))
+
+    new.script(hello_and_image)
+    async with subject(new, wire) as it:
+        await it.fresh(retries=1)
+        assert it.outcome.attempts == 2
+    assert new.connections == 2
+
+
 # What a board may do
 
 
@@ -829,6 +858,44 @@ async def test_an_image_that_is_not_as_announced_is_refused(
     new.script(behaviour)
     async with subject(new, "v1") as it:
         await it.fail(code, timeout=0.5)
+        assert not it.camera.connected
+        await it.fresh()
+    assert new.connections == 2
+
+
+@OnCapture
+def announced_twice(shot: Shot) -> None:
+    shot.announce(shot.jpeg)
+    shot.send()
+
+
+@OnCapture
+def failure_of_another(shot: Shot) -> None:
+    """Say that a question failed which was not asked, and then answer ours."""
+    shot.connection.send_json({"type": "error", "id": "of-another-request", "error": "busy"})
+    shot.send()
+
+
+@OnCapture
+def hello_with_a_nonce(shot: Shot) -> None:
+    """Want a key after all, and send the picture without one."""
+    shot.connection.send_json(shot.connection.hello(auth="hmac", nonce="0" * 32))
+    shot.send()
+
+
+@pytest.mark.parametrize(
+    "surprise",
+    [announced_twice, failure_of_another, hello_with_a_nonce],
+    ids=lambda s: s.play.__name__,
+)
+@in_loop
+async def test_a_surprise_between_question_and_answer_ends_the_connection(
+    board: Boards, surprise: OnCapture
+) -> None:
+    new = board(wire="v1")
+    new.script(surprise)
+    async with subject(new, "v1") as it:
+        await it.fail("camera_failed")
         assert not it.camera.connected
         await it.fresh()
     assert new.connections == 2
