@@ -81,9 +81,10 @@ class Subject:
         began = time.monotonic()
         self.began_ns = time.monotonic_ns()
         try:
-            image = await take(
-                self.camera, Options(**options), self.outcome, timeout=timeout, retries=retries
-            )
+            async with asyncio.timeout(timeout + 3):  # else a broken deadline is one for a test too
+                image = await take(
+                    self.camera, Options(**options), self.outcome, timeout=timeout, retries=retries
+                )
         finally:
             self.seconds = time.monotonic() - began
         return bytes(image.data)
@@ -228,7 +229,7 @@ async def test_a_ping_is_answered_while_nothing_is_asked(board: Boards) -> None:
         await until(old.wait_for_open)
         old.send(encode(0x9, b"are you there?"))
         await until(
-            old.wait_for_frame, lambda f: f.opcode == PONG and f.payload == b"are you there?"
+            old.wait_for_frame, lambda f: f.opcode == PONG and f.payload == b"are you there?", 4.0
         )
 
 
@@ -584,7 +585,8 @@ async def test_a_text_without_measure_is_not_taken_in(board: Boards) -> None:
     old = board()
     old.script(b.text("x" * 100_000))
     async with subject(old) as it:
-        await it.fresh(retries=1)
+        await it.fail("bad_image")
+        await it.fresh()
     assert old.connections == 2
 
 
@@ -645,7 +647,7 @@ async def test_wrong_credentials_are_not_tried_again(board: Boards) -> None:
     old = board()
     old.always(b.http("401 Unauthorized"))
     async with subject(old) as it:
-        await it.fail("unauthorized", retries=3)
+        await it.fail("unauthorized", retries=1)
     assert old.connections == 1
 
 
@@ -725,8 +727,8 @@ async def test_a_commands_own_timeout_goes_before_the_cameras(board: Boards) -> 
     old.always(b.silent)
     async with subject(old) as it:
         with pytest.raises(BridgeError):
-            await take(it.camera, Options(timeout=0.3), it.outcome, timeout=30.0, retries=0)
-    assert (time.monotonic_ns() - old.asked[0].at_ns) / 1e9 < 2.0
+            await take(it.camera, Options(timeout=0.3), it.outcome, timeout=3.0, retries=0)
+    assert (time.monotonic_ns() - old.asked[0].at_ns) / 1e9 < 2.5
 
 
 # v1
@@ -929,9 +931,9 @@ async def test_a_passing_trouble_is_tried_again_on_the_same_connection(
 @in_loop
 async def test_a_board_that_wants_more_time_than_there_is_fails_at_once(board: Boards) -> None:
     new = board(wire="v1")
-    new.script(b.error("busy", retry_after_ms=5_000))
+    new.script(b.error("busy", retry_after_ms=2_500))
     async with subject(new, "v1") as it:
-        await it.fail("camera_failed", timeout=2.0, retries=3)
+        await it.fail("camera_failed", timeout=2.0, retries=1)
         assert it.seconds < 1.0
     assert len(new.asked) == 1
 
