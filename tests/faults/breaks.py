@@ -465,6 +465,13 @@ PICTURE = [
         JPEG + "test_a_cut_anywhere_in_the_header_followed_by_a_whole_photo_is_refused",
     ),
     Break(
+        "and so it is where a whole thumbnail is in that half",
+        "jpeg.py",
+        "again = data.rfind(start, at, behind + 2)",
+        "again = data.find(start, at, behind + 2)",
+        JPEG + "test_a_photo_cut_behind_its_thumbnail_and_followed_by_a_whole_one_is_refused",
+    ),
+    Break(
         "nothing is behind EOI",
         "jpeg.py",
         "if data.count(0, end) < behind:",
