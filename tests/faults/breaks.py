@@ -623,6 +623,30 @@ REQUEST = [
         "test_a_command_in_the_works_when_the_bridge_is_killed_comes_again_and_is_answered",
     ),
     Break(
+        "of which the broker sends more before it wants acknowledgements",
+        "connection.py",
+        "_RECEIVE_MAXIMUM = 1000",
+        "_RECEIVE_MAXIMUM = 20",
+        "test_bridge_faults.py::"
+        "test_commands_for_a_dead_camera_do_not_keep_those_for_others_with_the_broker[5]",
+    ),
+    Break(
+        "on 3.1.1 a command is acknowledged on acceptance",
+        "mqtt.py",
+        """            done=done if connection.v5 else None,
+        )
+        self._message(command)
+        if done is not None and not connection.v5:
+""",
+        """            done=done,
+        )
+        self._message(command)
+        if False:
+""",
+        "test_bridge_faults.py::"
+        "test_commands_for_a_dead_camera_do_not_keep_those_for_others_with_the_broker[3.1.1]",
+    ),
+    Break(
         "a redelivery is not captured again",
         "inbox.py",
         "if dup and known is not None and known.what == what:",
