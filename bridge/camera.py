@@ -290,11 +290,13 @@ class Camera:
         wire = self._wire
         if wire is not None and wire.open:
             wire.drain()
-            if wire.open and wire.amid:  # its rest would come as if it were the answer
+            early = wire.amid or any(opcode == BINARY for opcode, _ in self._inbox)
+            if wire.open and early:  # it, or its rest, would come as if it were the answer
                 wire.abort()
                 self._broke(CameraFailed("the board is sending an image that nobody asked for"))
         if wire is None or not wire.open:
             raise Unreachable(str(self._failure or "not connected"))
+        self._inbox.clear()
         return wire
 
     async def _next(

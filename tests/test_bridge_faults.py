@@ -99,6 +99,20 @@ def test_a_dead_camera_delays_no_other(bridge: StartBridge, board: Boards, talk:
     }
 
 
+def test_commands_for_a_dead_camera_do_not_keep_those_for_others_with_the_broker(
+    bridge: StartBridge, board: Boards, talk: Talk, mqtt_version: Version
+) -> None:
+    door, dead = board(), board("dead")
+    dead.always(b.silent)
+    cameras = {"door": old(door), "dead": old(dead)}
+    bridge(cameras, mqtt={"version": mqtt_version}, capture={"timeout": 3})
+    for number in range(30):  # Mosquitto waits for acknowledgements after 20
+        talk.ask({"id": f"{number}"}, "dead")
+    talk.ask({"id": "a"})
+    assert talk.result("a")["status"] == "ok"
+    assert not talk.messages("result", "dead")
+
+
 @either
 def test_availability_follows_the_board(bridge: StartBridge, board: AnyBoards, talk: Talk) -> None:
     door = board()

@@ -172,6 +172,15 @@ def test_a_cut_anywhere_in_the_header_followed_by_a_whole_photo_is_refused() -> 
             refusal(PHOTOS[name][:cut] + PHOTOS[name])
 
 
+def test_a_photo_cut_behind_its_thumbnail_and_followed_by_a_whole_one_is_refused() -> None:
+    head = segment(0xE1, b"Exif\0\0")
+    thumbnail = SOI + head + PHOTO[2:]
+    whole = SOI + segment(0xE1, b"Exif\0\0" + thumbnail + bytes(len(head) + 2)) + PHOTO[2:]
+    assert jpeg.parse(whole).data is whole
+    cut = len(whole) - len(PHOTO[2:]) - len(SOI + head)  # the next one's fill the segment's length
+    refusal(whole[:cut] + SOI + head + PHOTO[2:])
+
+
 @given(st.sampled_from(sorted(PHOTOS)), st.data())
 @quick
 def test_a_half_photo_filled_up_to_its_length_by_the_next_one_is_refused(

@@ -304,7 +304,7 @@ def test_an_image_as_announced_is_right(
     ],
 )
 def test_an_image_unlike_its_announcement_is_bad(announced: ImageHead, data: bytes) -> None:
-    with pytest.raises(BadImage):
+    with pytest.raises(BadImage, match="announced"):
         check_image(announced, data)
 
 
