@@ -228,6 +228,7 @@ class Connection:
         self.established = False
         self.reading = False
         self._max_packet = _MAX_PACKET_OUT
+        self._refused = _MAX_PACKET_OUT + 1  # bytes of the smallest payload that was too large
         self._client = self._make(broker, will_topic)
 
     def _make(self, broker: Broker, will_topic: str | None) -> _Client:
@@ -369,6 +370,8 @@ class Connection:
         size = len(publication.payload)
         if self._broker.max_payload is not None and size > self._broker.max_payload:
             return f"{size} bytes; mqtt.max_payload is {self._broker.max_payload}"
+        if size >= self._refused:
+            return f"{size} bytes; the broker has refused {self._refused}"
         if size + _MUCH <= self._max_packet:
             return None
         size += _FIXED + len(publication.topic.encode())
@@ -377,6 +380,10 @@ class Connection:
         if size <= self._max_packet:
             return None
         return f"a packet of {size} bytes; the broker takes {self._max_packet}"
+
+    def learn_limit(self, publication: Publication) -> None:
+        """Some brokers tell only when they have it that a publication is too large."""
+        self._refused = min(self._refused, len(publication.payload))
 
     def publish(self, publication: Publication, mark: int) -> int:
         """Give one to paho: its message id. ``flush`` sends it."""

@@ -24,6 +24,7 @@ _REFUSED = 0x80  # and above: MQTT 5.0, section 2.4
 _MAX_REFUSED = 1000  # topics that the log has named; a response topic is anybody's choice
 _TAKEN_OVER = 0x8E
 _UNSUPPORTED_VERSION = 0x84
+_PACKET_TOO_LARGE = 0x95  # Mosquitto's answer to what is over its message_size_limit
 # Publications that wait, a kilobyte each. At QoS 1 what we have not acknowledged bounds them; at
 # QoS 0 nothing does: past it a command is not taken in.
 _MOST_WAITING = 10_000
@@ -241,8 +242,13 @@ class Mqtt:
 
     def published(self, mid: int, mark: int, code: int) -> None:
         """The broker has publication ``mid``, and has read what we wrote before it."""
-        publication = self._outbox.acknowledged(mid)
+        refusal = None
+        if code == _PACKET_TOO_LARGE:
+            refusal = TooLarge("the broker refuses an image of this size")
+        publication = self._outbox.acknowledged(mid, refusal)
         self._inbox.seen(mark)
+        if refusal is not None and publication is not None and self._connection is not None:
+            self._connection.learn_limit(publication)
         if code >= _REFUSED and publication is not None:
             topic = publication.topic
             known = topic in self._refused or len(self._refused) >= _MAX_REFUSED

@@ -141,11 +141,14 @@ class Outbox:
             publication.on_sent()
             publication.on_sent = None
 
-    def acknowledged(self, mid: int) -> Publication | None:
-        """The broker has it; what it was, if it was on its way."""
+    def acknowledged(self, mid: int, refusal: BridgeError | None = None) -> Publication | None:
+        """The broker has it, or doesn't want it; what it was, if it was on its way."""
         if (publication := self._sent.pop(mid, None)) is not None:
             self._sent_bytes -= len(publication.payload)
             self.bytes -= len(publication.payload)
+            if refusal is not None and publication.on_dropped is not None:
+                self.dropped += 1
+                publication.on_dropped(refusal)
             publication.on_dropped = None  # which may well lead back to it
         return publication
 

@@ -1,8 +1,10 @@
 """The equipment of every test: brokers, boards, clients, and the bridge between them."""
 
 import secrets
+import subprocess
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import hypothesis
@@ -83,6 +85,20 @@ def own_broker(request: pytest.FixtureRequest) -> Iterator[Callable[..., Broker]
             return broker
 
         yield start
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=755", "tmpfs", str(folder)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=10)
+    except (OSError, subprocess.SubprocessError) as exc:
+        pytest.skip(f"a small disk needs the right to mount one: {exc}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
 
 
 @pytest.fixture

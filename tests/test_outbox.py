@@ -88,6 +88,18 @@ def test_what_waits_and_what_is_on_its_way_both_count() -> None:
     assert (out.bytes, len(out)) == (2, 1)
 
 
+def test_of_an_image_that_the_broker_refuses_the_requester_is_told_once() -> None:
+    reasons: list[BridgeError] = []
+    out = outbox(image(b"12345", on_dropped=reasons.append), result(b"12"))
+    Broker(out).take()
+    refusal = TooLarge("too large")
+    out.acknowledged(1, refusal)
+    out.acknowledged(1, refusal)
+    out.acknowledged(2, refusal)
+    assert reasons == [refusal]
+    assert (out.bytes, len(out), out.dropped) == (0, 0, 1)
+
+
 def test_past_the_bound_the_oldest_image_goes_and_its_requester_is_told() -> None:
     reasons: list[BridgeError] = []
     out = outbox(

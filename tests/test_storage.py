@@ -108,20 +108,6 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     disk.goes_on.set()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=755", "tmpfs", str(folder)]
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=10)
-    except (OSError, subprocess.SubprocessError) as exc:
-        pytest.skip(f"a small disk needs the right to mount one: {exc}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
-
-
 @in_loop
 async def test_a_picture_is_saved_whole_under_an_absolute_path(tmp_path: Path) -> None:
     saved = await save(storage(tmp_path / "captures"), bytearray(PICTURE), id="x/../y")
