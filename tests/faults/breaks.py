@@ -682,9 +682,9 @@ REQUEST = [
         INBOX + "test_without_its_session_a_broker_redelivers_nothing_so_all_is_new",
     ),
     Break(
-        "an answer to one of our own command topics is refused",
+        "an answer to one of our own topics is refused",
         "topics.py",
-        "if topic in commands:",
+        "if topic in ours:",
         "if False:",
         "test_topics.py::test_an_answer_never_goes_to",
     ),

@@ -64,8 +64,15 @@ class Cable:
     def stop(self) -> None:
         """Take it away, and the network behind it."""
         run("ip", "netns", "delete", self._name)
-        if Path(f"/sys/class/net/{self._name}").exists():  # who is left there keeps the other end
-            run("ip", "link", "delete", self._name)
+        interface = Path(f"/sys/class/net/{self._name}")
+        try:
+            if interface.exists():  # who is left there keeps the other end
+                run("ip", "link", "delete", self._name)
+        except NotPermitted:
+            if (
+                interface.exists()
+            ):  # else the kernel was faster, which takes it away in its own time
+                raise
 
     @contextmanager
     def far_end(self) -> Iterator[None]:
