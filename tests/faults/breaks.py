@@ -738,6 +738,13 @@ RESULT = [
         OUTBOX + "test_after_a_lost_connection_everything_unacknowledged_comes_again_in_order",
     ),
     Break(
+        "but for a state of which a newer one waits, and that alone",
+        "outbox.py",
+        "                    continue\n                self._states",
+        "                    break\n                self._states",
+        OUTBOX + "test_a_state_comes_again_only_if_no_newer_one_waits[True]",
+    ),
+    Break(
         "only an image is given up where a broker breaks off",
         "outbox.py",
         'if cut and unsent and unsent[0].kind == "image":',
