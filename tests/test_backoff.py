@@ -52,6 +52,7 @@ def test_a_broker_that_restarts_or_refuses_an_image_is_no_rival(between: str) ->
     for _ in range(10):
         for _ in range(2):
             back_off.ended(lasted=1, taken_over=False, hung_up=True)
+            assert not back_off.rival
         if between == "failed":
             back_off.failed()
         else:

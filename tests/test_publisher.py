@@ -318,9 +318,14 @@ def test_a_refusal_is_a_result_and_a_response(
 def test_the_rest_of_a_burst_that_is_refused_is_done_with_once() -> None:
     bench = Bench()
     request = bench.request(options=Options(count=3))
+    waits = Job(request.options, [request], due=1010.0, due_at=ASKED + 10, index=2)
     for index in (2, 3):
-        bench.publisher.refusal(request, ShuttingDown("stopping"), finished=1001.0, index=index)
-    assert [each["index"] for each in results(bench.sent())] == [2, 3]
+        bench.publisher.refusal(
+            request, ShuttingDown("stopping"), finished=1010.5, index=index, job=waits
+        )
+    told = results(bench.sent())
+    assert [(each["index"], each["duration"]) for each in told] == [(2, 0.5), (3, 0.5)]
+    assert {each["requested_at"] for each in told} == {"2026-11-22T11:00:10.120Z"}
     assert bench.done == ["a1"]
 
 
@@ -330,12 +335,14 @@ def test_a_picture_that_could_not_be_saved_is_a_failure_only_for_who_wants_the_p
     bench.capture(
         bench.request("a", response_topic="replies/a"),
         bench.request("b", reply="path", response_topic="replies/b"),
+        bench.request("c"),
         outcome=unsaved,
     )
     sent = bench.sent()
     assert [(each["status"], each["error"], each["message"]) for each in results(sent)] == [
         ("ok", None, "disk full"),
         ("error", "storage_failed", "disk full"),
+        ("ok", None, "disk full"),
     ]
     responses = {each.topic: each for each in sent if each.topic.startswith("replies")}
     assert responses["replies/a"].payload == JPEG
@@ -433,7 +440,11 @@ def test_a_response_too_large_to_send_is_answered_with_an_error() -> None:
     assert bench.done == []
     (response,) = bench.sent()
     assert (response.topic, response.correlation_data) == ("replies/1", b"7")
-    assert document(response)["error"] == "too_large"
+    assert document(response) == document(result) | {
+        "status": "error",
+        "error": "too_large",
+        "message": "16 bytes; the broker takes 10",
+    }
     assert document(response)["path"] == PATH
     assert bench.done == ["a1"]
 
@@ -459,6 +470,8 @@ def test_settings_and_availability_are_retained_and_the_newest_counts() -> None:
     )
     assert availability.retain
     assert settings.retain
+    bench.publisher.availability(True)
+    assert [each.payload for each in bench.sent()] == [b"online"]
 
 
 def test_a_camera_that_leaves_takes_back_what_is_retained() -> None:

@@ -92,11 +92,11 @@ class Subject:
 
     async def result(self) -> tuple[str, str | None]:
         """Of the next result: whose it is, and the error."""
-        result = await asyncio.wait_for(self._results.get(), 5)
+        result = await asyncio.wait_for(self._results.get(), 3)
         return result["id"], result["error"]
 
     async def drawn(self, count: int) -> list[tuple[float, float]]:
-        return [await asyncio.wait_for(self.bounds.get(), 5) for _ in range(count)]
+        return [await asyncio.wait_for(self.bounds.get(), 3) for _ in range(count)]
 
     async def asked(self) -> None:
         """Wait until the board has a question."""
