@@ -4,6 +4,7 @@ What a broker tells at once (`max_packet_size`) and a plain restart are in `test
 """
 
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -25,6 +26,8 @@ from tests.test_bridge import Talk, old
 Boards = Callable[..., FakeBoard]
 Brokers = Callable[..., Broker]
 Clients = Callable[..., Client]
+
+PINGREQ, PINGRESP = b"\xc0\x00", b"\xd0\x00"
 
 
 @pytest.fixture
@@ -263,3 +266,30 @@ def test_a_broker_that_stands_still_is_noticed_and_nothing_is_lost(
     verdict = ledger.judge(talk.client.messages())
     assert not verdict.wrong
     assert (verdict.ok, verdict.answered) == (16, 16)
+
+
+@pytest.mark.parametrize("seconds", [30, 0])
+def test_a_broker_that_wants_fewer_pings_is_not_given_up_for_its_silence(
+    bridge: StartBridge, board: Boards, seconds: int
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        process = bridge(
+            {"door": old(board())},
+            mqtt={"port": listener.getsockname()[1], "version": "5", "keepalive": 5},
+            strain=("pace=20",),
+            start=False,
+        )
+        process.start(wait=False)
+        listener.settimeout(20)
+        sock, _ = listener.accept()
+        with sock:
+            sock.settimeout(20)
+            connack = b"\x20\x06\x00\x00\x03\x13" + seconds.to_bytes(2)  # Server Keep Alive
+            sock.sendall(connack)
+            heard = b""
+            while heard.count(b"bridge/health") < 2:  # a minute has passed
+                heard += (more := sock.recv(65_536))
+                assert more, f"it hung up:\n{process.log}"
+                if more.endswith(PINGREQ):
+                    sock.sendall(PINGRESP)
+        assert (PINGREQ in heard) == (seconds > 0)
