@@ -8,6 +8,7 @@ so nothing of an old connection can reach a new one.
 import asyncio
 import contextlib
 import logging
+import math
 import socket
 import ssl
 from collections.abc import Callable, Iterable
@@ -318,12 +319,12 @@ class Connection:
             _tune(self._sock.raw)
 
     async def _keep(self) -> None:
-        keepalive = self._broker.keepalive
-        patience = keepalive + min(keepalive / 2, _TO_ANSWER_A_PING)
         while True:
             await asyncio.sleep(1)
             self._client.loop_misc()  # sends a ping when nothing has come for as long as keepalive
             self.flush()
+            keepalive = self._client.keepalive  # the broker's, if it has asked for another; 0: none
+            patience = keepalive + min(keepalive / 2, _TO_ANSWER_A_PING) or math.inf
             if (silent := self._loop.time() - self._heard_at) > patience:
                 self._end(f"the broker has been silent for {silent:.0f} s", None, cut=False)
 
@@ -500,9 +501,10 @@ class Connection:
             )
 
     def _on_socket_close(self, _client: object, _data: object, sock: Any) -> None:
-        if self._sock is not None and sock.fileno() >= 0:  # paho may look at one that we closed
-            self._loop.remove_reader(sock.fileno())
-            self._loop.remove_writer(sock.fileno())
+        fd = sock.fileno()
+        if self._sock is not None and fd >= 0:  # paho's destructor comes here once more
+            self._loop.remove_reader(fd)
+            self._loop.remove_writer(fd)
 
     def _end(self, reason: str, code: int | None, *, cut: bool) -> None:
         if not self._ended.done():

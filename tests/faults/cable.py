@@ -63,16 +63,9 @@ class Cable:
 
     def stop(self) -> None:
         """Take it away, and the network behind it."""
+        if Path(f"/sys/class/net/{self._name}").exists():
+            run("ip", "link", "delete", self._name)  # both ends, whoever is still in there
         run("ip", "netns", "delete", self._name)
-        interface = Path(f"/sys/class/net/{self._name}")
-        try:
-            if interface.exists():  # who is left there keeps the other end
-                run("ip", "link", "delete", self._name)
-        except NotPermitted:
-            if (
-                interface.exists()
-            ):  # else the kernel was faster, which takes it away in its own time
-                raise
 
     @contextmanager
     def far_end(self) -> Iterator[None]:

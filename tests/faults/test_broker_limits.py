@@ -4,6 +4,7 @@ What a broker tells at once (`max_packet_size`) and a plain restart are in `test
 """
 
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -25,6 +26,8 @@ from tests.test_bridge import Talk, old
 Boards = Callable[..., FakeBoard]
 Brokers = Callable[..., Broker]
 Clients = Callable[..., Client]
+
+PINGREQ, PINGRESP = b"\xc0\x00", b"\xd0\x00"
 
 
 @pytest.fixture
@@ -96,7 +99,6 @@ def test_an_image_that_the_broker_refuses_only_when_it_has_it_is_named_too_large
         "max_inflight_messages 1",
         "max_inflight_messages 0",
         "max_queued_messages 1",
-        "max_inflight_bytes 1000",
     ],
 )
 def test_however_little_the_broker_takes_at_a_time_all_comes_and_in_order(
@@ -151,9 +153,8 @@ def test_a_dead_camera_takes_no_other_ones_place_at_a_broker_that_gives_one(
 # Memory
 
 
-@pytest.mark.parametrize("ending", ["kill", "stop"])
 @pytest.mark.parametrize("memory", [True, False], ids=["with a memory", "without"])
-def test_what_is_in_the_works_when_the_broker_goes_is_answered_once(
+def test_what_is_in_the_works_when_the_broker_is_killed_is_answered_once(
     bridge: StartBridge,
     board: Boards,
     client: Clients,
@@ -161,7 +162,6 @@ def test_what_is_in_the_works_when_the_broker_goes_is_answered_once(
     link: Callable[[Broker], Link],
     mqtt_version: Version,
     memory: bool,
-    ending: str,
 ) -> None:
     own = own_broker(persistence=memory)
     door, free = board(), threading.Event()
@@ -175,7 +175,7 @@ def test_what_is_in_the_works_when_the_broker_goes_is_answered_once(
         door.wait_for_asked(1)
         talk.ask({"id": "waits", "save": False})
         way.refuse()
-        getattr(own, ending)()
+        own.kill()
         free.set()
         process.wait_for_log("captured", count=2)
         own.start()
@@ -263,3 +263,30 @@ def test_a_broker_that_stands_still_is_noticed_and_nothing_is_lost(
     verdict = ledger.judge(talk.client.messages())
     assert not verdict.wrong
     assert (verdict.ok, verdict.answered) == (16, 16)
+
+
+@pytest.mark.parametrize("seconds", [10, 0])
+def test_a_broker_that_wants_fewer_pings_is_not_given_up_for_its_silence(
+    bridge: StartBridge, board: Boards, seconds: int
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        process = bridge(
+            {"door": old(board(), interval=10, publish=["path"])},
+            mqtt={"port": listener.getsockname()[1], "version": "5", "keepalive": 5},
+            strain=("pace=6",),
+            start=False,
+        )
+        process.start(wait=False)
+        listener.settimeout(20)
+        sock, _ = listener.accept()
+        with sock:
+            sock.settimeout(20)
+            connack = b"\x20\x06\x00\x00\x03\x13" + seconds.to_bytes(2)  # Server Keep Alive
+            sock.sendall(connack)
+            heard = b""
+            while heard.count(b"door/result") < 3:  # it was quiet for long enough, twice
+                heard += (more := sock.recv(65_536))
+                assert more, f"it hung up:\n{process.log}"
+                if more.endswith(PINGREQ):
+                    sock.sendall(PINGRESP)
+        assert (PINGREQ in heard) == (seconds > 0)
