@@ -232,6 +232,7 @@ class Announcer:
         assert self._retained is not None
         wanted = self._wanted()
         later: list[float] = []
+        sent = 0
         now = time.monotonic()
         for node in [*wanted, *(self._retained.keys() - wanted.keys())]:
             want = wanted.get(node, {})
@@ -248,9 +249,11 @@ class Announcer:
             self._sent_at[node] = now
             self._repeat.discard(node)
             self._put(steps, have)
+            sent += len(steps)
             if discovery.steps(have, want):  # it moves from one form to the other
                 later.append(_APART)
         self._retained = {node: have for node, have in self._retained.items() if have}
+        _LOGGER.debug("home assistant: %d messages for it", sent)
         if not later:
             self._settle()
         return min(later, default=None)
