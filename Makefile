@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 SANITIZED := firmware/build-sanitized
 
-.PHONY: help demo sim test test-faults test-firmware check format bench soak fuzz pound pin install clean
+.PHONY: help demo sim test test-faults test-firmware test-homeassistant check format bench soak fuzz pound pin install clean
 
 help: ## say what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 demo: $(VENV)/.demo ## broker, virtual board and bridge in one; a first picture, then your turn
 	$(BIN)/esp32cam2mqtt demo $(ARGS)
@@ -33,6 +33,10 @@ test-firmware: $(VENV)/.dev packages compiler ## the firmware under AddressSanit
 	ctest --test-dir $(SANITIZED) --output-on-failure
 	ESP32CAM_SIM=$(SANITIZED)/esp32cam-sim \
 		$(BIN)/pytest -n 2 tests/test_board_conformance.py tests/test_firmware*.py $(ARGS)
+
+test-homeassistant: $(VENV)/.dev packages ## our entities in a real Home Assistant, installed once: 960 MB
+	ESP32CAM_HASS="$$(sh tests/integration/homeassistant/install.sh)" \
+		$(BIN)/pytest --timeout 180 tests/integration/homeassistant $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types, and that documents and schema say what the code does
 	$(BIN)/ruff format --check .

@@ -58,7 +58,8 @@ def _main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from bridge import config, logs
-    from bridge.app import App, check_extras
+    from bridge.app import App
+    from bridge.build import check_extras
 
     configuration = config.load(options.config)
     check_extras(configuration)

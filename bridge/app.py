@@ -13,21 +13,20 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bridge import __version__, command, config, topics
-from bridge.camera import Camera, target_with_path
+from bridge.announcer import Announcer
+from bridge.build import broker, described, make_camera, make_storage, place
 from bridge.capture import Request, Trigger, to_json
-from bridge.config import CameraConfig, Config, MqttConfig, StorageConfig
-from bridge.errors import BadRequest, BridgeError, ConfigError, StorageFailed, Unsupported
+from bridge.config import CameraConfig, Config, StorageConfig
+from bridge.errors import BadRequest, ConfigError, StorageFailed
 from bridge.jpeg import Jpeg
-from bridge.mqtt import Broker, Message, Mqtt
+from bridge.mqtt import Message, Mqtt
 from bridge.outbox import Outbox, Publication
 from bridge.publisher import CameraPublisher
 from bridge.storage import Storage
 from bridge.systemd import Systemd
 from bridge.threads import Pool
-from bridge.tls import Tls
 from bridge.topics import BridgeTopics, CameraTopics
 from bridge.watchdog import LIMIT, Watchdog
-from bridge.wire import Target
 from bridge.worker import Worker
 
 _LOGGER = logging.getLogger(__name__)
@@ -69,6 +68,13 @@ class App:
             connected=self._announce,
             pool=self._pool,
         )
+        self._announcer = Announcer(
+            self._base,
+            place(configuration.homeassistant),
+            mqtt=self._mqtt,
+            outbox=self._outbox,
+            reborn=self._show_again,
+        )
         self._storage: Storage | None = None
         self._workers: dict[str, Worker] = {}
         self._services: dict[str, asyncio.Task[None]] = {}
@@ -96,6 +102,7 @@ class App:
             self._add(name, camera)
         self._route()
         self._serve("mqtt", self._mqtt.run())
+        self._serve("home assistant", self._announcer.run())
         self._serve("health", self._report_health())
         # Ready without a broker: to wait for one is the bridge's work, and systemd ends a unit
         # that is not ready within 90 s.
@@ -122,6 +129,8 @@ class App:
     def _received(self, message: Message) -> None:
         """Hand a command to who serves its topic; called by the broker's connection."""
         route = self._routes.get(message.topic)
+        if route is None and self._announcer.heard(message):
+            return
         if message.retain:
             _LOGGER.warning(
                 "mqtt: ignored a retained command on %s; clear it with: mosquitto_pub -r -n -t %s",
@@ -164,7 +173,6 @@ class App:
             change = command.parse_set(message.payload)
         except BadRequest as exc:
             self._refuse(worker, message, exc, message.done, "set")
-            worker.announce_settings()
             return
         request = self._request(worker, message, change.id, "set", message.done)
         if self._may_be_answered(worker, request):
@@ -241,6 +249,7 @@ class App:
             storage=self._storage,
             rotate=partial(self._rotate, camera.rotate) if camera.rotate else None,
             new_id=new_id,
+            met=partial(self._announcer.met, name),
         )
         self._workers[name] = worker
         self._cameras[name] = self._start(
@@ -281,7 +290,12 @@ class App:
                 routes[topic] = partial(self._capture, workers)
         self._routes.update(routes)
         self._ours = frozenset(ours.union(routes))
-        self._mqtt.subscribe(routes)
+        self._mqtt.subscribe(routes.keys() | self._announcer.birth)
+        cameras = self._config.cameras
+        self._announcer.serve(
+            {name: described(it, self._config.storage) for name, it in cameras.items()},
+            legacy=[name for name, it in cameras.items() if it.protocol == "legacy"],
+        )
 
     def _open_storage(self, storage: StorageConfig) -> None:
         if storage.path is not None:
@@ -299,6 +313,10 @@ class App:
 
     def _announce(self) -> None:
         """Publish all that is retained, after every connect: a broker may have forgotten it."""
+        self._announcer.connected()
+        self._show_again()
+
+    def _show_again(self) -> None:
         self._put(self._topics.info, to_json(self._info()))
         for worker in self._workers.values():
             worker.announce()
@@ -408,10 +426,11 @@ class App:
             _LOGGER.error("the configuration is not reloaded; the old one stays in force")
             return
         old, self._config = self._config, new
-        for section in ("mqtt", "storage", "log"):
+        for section in ("mqtt", "homeassistant", "storage", "log"):
             if getattr(old, section) != getattr(new, section):
                 _LOGGER.warning("%s: changed; that takes effect at the next start", section)
-        self._config = new.model_copy(update={"mqtt": old.mqtt, "storage": old.storage})
+        kept = {name: getattr(old, name) for name in ("mqtt", "homeassistant", "storage")}
+        self._config = new.model_copy(update=kept)
         for name, camera in old.cameras.items():
             if new.cameras.get(name) != camera:
                 self._remove(name, for_good=name not in new.cameras)
@@ -420,7 +439,7 @@ class App:
                 self._add(name, camera)
         self._route()
         if self._mqtt.online:
-            self._announce()
+            self._show_again()
         _LOGGER.info("configuration reloaded: %s", count(new.cameras, "camera"))
 
     def _remove(self, name: str, *, for_good: bool) -> None:
@@ -452,82 +471,6 @@ class App:
             await self._storage.stop()
         self._systemd.close()
         _LOGGER.info("stopped")
-
-
-def make_camera(
-    camera: CameraConfig,
-    pool: Pool,
-    *,
-    lost: Callable[[BridgeError], None],
-    met: Callable[[], None],
-) -> Camera:
-    """The camera of that configuration, not connected yet."""
-    tls = camera.tls
-    target = Target(
-        url=camera.url,
-        username=camera.username,
-        password=_secret(camera.password),
-        ca_file=None if tls is None else tls.ca_file,
-        fingerprint=None if tls is None else tls.fingerprint,
-        insecure=tls is not None and tls.insecure,
-    )
-    return Camera(
-        camera,
-        target=target_with_path(target, camera.protocol),
-        key=_secret(camera.key),
-        pool=pool,
-        lost=lost,
-        met=met,
-    )
-
-
-def check_extras(configuration: Config) -> None:
-    """Find out at the start, and not at the first picture, that something is not installed.
-
-    Raises:
-        ConfigError: what asks for it, and how to install it.
-    """
-    turned = [name for name, camera in configuration.cameras.items() if camera.rotate]
-    if turned:
-        from bridge.rotate import check_available
-
-        try:
-            check_available()
-        except Unsupported as exc:
-            raise ConfigError([f"cameras.{turned[0]}.rotate: {exc}"]) from exc
-
-
-def make_storage(storage: StorageConfig) -> Storage:
-    """The storage of that configuration, not started yet."""
-    assert storage.path is not None
-    return Storage(
-        path=storage.path,
-        filename=storage.filename,
-        latest=storage.latest,
-        durability=storage.durability,
-        keep=storage.keep,
-    )
-
-
-def broker(mqtt: MqttConfig) -> Broker:
-    """Where the broker of that configuration is."""
-    return Broker(
-        host=mqtt.host,
-        port=mqtt.port,
-        username=mqtt.username,
-        password=_secret(mqtt.password),
-        client_id=mqtt.client_id,
-        version=mqtt.version,
-        transport=mqtt.transport,
-        path=mqtt.path,
-        keepalive=mqtt.keepalive,
-        max_payload=mqtt.max_payload,
-        tls=None if mqtt.tls is None else Tls("mqtt.tls", mutual=True, **dict(mqtt.tls)),
-    )
-
-
-def _secret(value: Any) -> str | None:
-    return None if value is None else value.get_secret_value()
 
 
 def _after(count: int, done: Callable[[], None] | None) -> Callable[[], None] | None:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from bridge import command, config, logs
-from bridge.app import broker, check_extras, count, make_camera, new_id
+from bridge.app import count, new_id
 from bridge.attempt import take
+from bridge.build import broker, check_extras, make_camera
 from bridge.capture import DEFAULT_OPTIONS, Options, Outcome, Request, result, to_json
 from bridge.config import CameraConfig, Config
 from bridge.errors import BadRequest, BridgeError, ConfigError, StorageFailed, UnknownCamera

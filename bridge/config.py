@@ -38,6 +38,7 @@ Version = Literal["auto", "5", "3.1.1"]
 Transport = Literal["tcp", "websockets", "unix"]
 Durability = Literal["none", "file", "full"]
 Protocol = Literal["auto", "legacy", "v1"]
+Discovery = Literal["device", "component"]
 Publish = Literal["image", "path"]
 Rotate = Literal[0, 90, 180, 270]
 Level = Literal["debug", "info", "warning", "error"]
@@ -157,6 +158,20 @@ class MqttConfig(_Section):
         if faults:
             raise FaultsError(faults)
         return self
+
+
+class HomeAssistantConfig(_Section):
+    """How Home Assistant is told of the cameras."""
+
+    enabled: Annotated[bool, notation.flag()] = _key(
+        True, "false: it is told nothing, and forgets what it was told"
+    )
+    discovery_prefix: Annotated[str, notation.text("a topic", checks.base_topic)] = _key(
+        "homeassistant", "what the topics begin with on which it listens"
+    )
+    discovery: Annotated[Discovery, notation.choice(Discovery)] = _key(
+        "device", "`device`, a message per camera; `component` for versions before 2024.11"
+    )
 
 
 class KeepConfig(_Section):
@@ -343,6 +358,7 @@ class Config(_Section):
     """The whole of config.yaml."""
 
     mqtt: MqttConfig = _key({}, "the broker")
+    homeassistant: HomeAssistantConfig = _key({}, "what Home Assistant is told")
     storage: StorageConfig = _key({}, "where pictures are kept")
     capture: CaptureConfig = _key({}, "defaults of all cameras")
     cameras: dict[_CameraName, CameraConfig] = _key(
@@ -376,6 +392,7 @@ SECTIONS: dict[KeyPath, type[BaseModel]] = {
     (): Config,
     ("mqtt",): MqttConfig,
     ("mqtt", "tls"): MqttTls,
+    ("homeassistant",): HomeAssistantConfig,
     ("storage",): StorageConfig,
     ("storage", "keep"): KeepConfig,
     ("capture",): CaptureConfig,

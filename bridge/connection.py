@@ -419,9 +419,14 @@ class Connection:
             self._client.ack(mid, 1)
             self._owner.acknowledged(mid)
 
-    def subscribe(self, topics: Iterable[str]) -> None:
-        """Subscribe at QoS 1. On MQTT 5 a retained command is not even sent, or known as such."""
-        options = SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=2)
+    def subscribe(self, topics: Iterable[str], *, retained: bool = False) -> None:
+        """Subscribe at QoS 1. On MQTT 5 a retained command is not even sent, or known as such.
+
+        ``retained`` is for what is wanted: that alone says then that it was retained.
+        """
+        options = SubscribeOptions(
+            qos=1, retainAsPublished=not retained, retainHandling=0 if retained else 2
+        )
         for some in _chunks(sorted(topics)):
             if self.v5:
                 self._client.subscribe([(topic, options) for topic in some])

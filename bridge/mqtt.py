@@ -98,6 +98,16 @@ class Mqtt:
             self._connection.unsubscribe(gone)
             self._connection.subscribe(new)
 
+    def read(self, topics: Iterable[str]) -> None:
+        """Have what the broker retains on these topics sent, on this connection."""
+        if self._connection is not None:
+            self._connection.subscribe(topics, retained=True)
+
+    def unread(self, topics: Iterable[str]) -> None:
+        """End what ``read`` began."""
+        if self._connection is not None:
+            self._connection.unsubscribe(topics)
+
     async def run(self) -> None:
         """Keep a connection until ``stop``."""
         while not self._stopping:

@@ -51,6 +51,7 @@ class BridgeTopics:
     state: str
     info: str
     health: str
+    discovery: str
 
     @classmethod
     def of(cls, base: str) -> "BridgeTopics":

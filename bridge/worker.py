@@ -26,6 +26,7 @@ from bridge.errors import (
     Unreachable,
 )
 from bridge.jpeg import Jpeg
+from bridge.protocol import Hello
 from bridge.publisher import CameraPublisher
 from bridge.queue import CaptureQueue, Job
 from bridge.state import CameraState
@@ -80,6 +81,7 @@ class Worker:
         storage: where pictures are kept, if anywhere.
         rotate: turns a picture, if they are to be turned.
         new_id: makes the ids of its own requests.
+        met: told what its board is, as soon as that is certain; no hello is the original sketch.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Worker:
         storage: Saver | None,
         rotate: Callable[[Jpeg], Awaitable[Jpeg]] | None,
         new_id: Callable[[], str],
+        met: Callable[[Hello | None], None],
     ) -> None:
         self.name = name
         self.state = CameraState()
@@ -102,6 +105,7 @@ class Worker:
         self._storage = storage
         self._rotate = rotate
         self._new_id = new_id
+        self._tell_met = met
         self._controls: deque[tuple[Request, Callable[[], Awaitable[None]]]] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -170,9 +174,11 @@ class Worker:
         """Whether the board was there when last tried."""
         return bool(self._online)
 
-    def announce_settings(self) -> None:
-        """Publish the settings again: who showed a value that was refused shows the old one."""
+    def _show_refused(self, error: BridgeError) -> None:
+        """Who shows a setting that was refused shows the old one again, and why."""
         self._publisher.settings(self.settings())
+        self.state.failed(error, time.time())
+        self._publisher.state(self.state)
 
     def stop(self, *, clear: bool = False) -> None:
         """Refuse what waits, finish what is being taken, and let ``run`` return.
@@ -198,6 +204,8 @@ class Worker:
         now = time.monotonic()
         if count == 1:
             self._publisher.refusal(request, error, finished=now)
+            if request.trigger in ("set", "restart") and not self._stopping:
+                self._show_refused(error)
         elif job is None or job.index == 1:
             self._publisher.refusal(request, error, finished=now, index=None)
         else:
@@ -330,6 +338,8 @@ class Worker:
         error = outcome.error
         if outcome.image is not None:
             self.state.captured(job.requests[0], outcome)
+            if self._camera.hello is None:  # which would have come before a picture
+                self._tell_met(None)
             if self._failing:
                 _LOGGER.info("camera %s: takes pictures again", self.name)
             self._failing = False
@@ -416,7 +426,7 @@ class Worker:
         if self._camera.hello is None and self.state.hello is not None:  # flashed back
             self.state.hello = self.state.status = self._status_at = None
             self._board_settings = {}
-            self.announce_settings()
+            self._publisher.settings(self.settings())
         if self._online is not True:
             self._online = True
             _LOGGER.info("camera %s: connected", self.name)
@@ -453,6 +463,7 @@ class Worker:
             level = logging.DEBUG if same else logging.INFO
             board, firmware = hello.board, hello.firmware
             _LOGGER.log(level, "camera %s: %s with firmware %s", self.name, board, firmware)
+            self._tell_met(hello)
         self.wake()
 
     async def _pull(self) -> None:
@@ -490,8 +501,6 @@ class Worker:
 
         if await self._told(request, ask):
             self._apply(change.own)
-        else:
-            self.announce_settings()
 
     async def _restart(self, request: Request) -> None:
         await self._told(request, self._camera.restart)

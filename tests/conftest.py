@@ -215,6 +215,7 @@ def configuration(
         mqtt["username"], mqtt["password"] = next(iter(broker.users.items()))
     usual: dict[str, dict[str, Any]] = {
         "mqtt": mqtt,
+        "homeassistant": {"enabled": False},  # what it is told concerns few tests
         "storage": {"path": "captures", "keep": {"free": None}},  # a full disk is not our subject
         "log": {"level": "debug"},
     }

@@ -27,9 +27,13 @@ IN = ("capture", "set", "restart")
 # What each may publish, and what it gets to see; of homeassistant/ and of answers as well.
 ALL_IN = {f"esp32cam/{camera}/{name}" for camera in CAMERAS for name in IN}
 ALL_OUT = {f"esp32cam/{camera}/{name}" for camera in CAMERAS for name in OUT}
-BRIDGE_OUT = {f"esp32cam/bridge/{name}" for name in ("state", "info", "health")}
+BRIDGE_OUT = {f"esp32cam/bridge/{name}" for name in ("state", "info", "health", "discovery")}
+BRIDGE_OWN = {"esp32cam/bridge/state", "esp32cam/bridge/discovery"}  # what it reads back
 GROUPS = {"esp32cam/all/capture", "esp32cam/outside/capture"}
-DISCOVERY = {"homeassistant/device/front_door/config"}
+DISCOVERY = {
+    "homeassistant/device/esp32cam_front_door/config",
+    "homeassistant/button/esp32cam_front_door/capture/config",
+}
 BIRTH = {"homeassistant/status"}
 REPLIES = {f"esp32cam-reply/{user}/x" for user in USERS}
 STRANGE = {"elsewhere", "esp32cam", "esp32cam/front_door", "esp32cam/front_door/other"}
@@ -48,7 +52,7 @@ MAY_WRITE: dict[str, set[str]] = {
     "viewer": set(),
 }
 MAY_READ = {
-    "esp32cam2mqtt": ALL_IN | GROUPS | BIRTH,
+    "esp32cam2mqtt": ALL_IN | GROUPS | BIRTH | DISCOVERY | BRIDGE_OWN,
     "homeassistant": {t for t in EVERYTHING if re.match(r"esp32cam(/|$)|homeassistant/", t)},
     "nodered": _of("image", "path", "result", "state", "availability"),
     "doorbell": {"esp32cam/front_door/result"},
@@ -137,6 +141,7 @@ def test_the_bridge_has_all_that_it_needs(
                     "version": mqtt_version,
                 },
                 "groups": {"outside": ["front_door"]},
+                "homeassistant": {"enabled": True},
             },
         ),
         god,

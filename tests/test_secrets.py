@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from bridge import config
-from bridge.app import broker as broker_of
-from bridge.app import make_camera
+from bridge.build import broker as broker_of
+from bridge.build import make_camera
 from bridge.errors import ConfigError
 from bridge.threads import Pool
 from tests.conftest import StartBridge

@@ -72,6 +72,7 @@ class Subject:
             storage=None,
             rotate=None,
             new_id=lambda: "its own",
+            met=lambda _: None,
         )
         monkeypatch.setattr("bridge.worker.random.uniform", self._draw)
 

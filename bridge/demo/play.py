@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from bridge import config, logs
-from bridge.app import App, broker
+from bridge.app import App
+from bridge.build import broker
 from bridge.demo.board import VirtualBoard, serve
 from bridge.demo.broker import DemoBroker
 from bridge.demo.simulator import SimulatedBoard, find

@@ -647,7 +647,7 @@ class Connection:
             "sensor": "OV2640",
             "psram": True,
             "framesizes": list(FRAMESIZES),
-            "features": ["flash", "framesize", "quality", "status", "settings"],
+            "features": ["flash", "framesize", "quality", "status", "settings", "restart"],
             "auth": "none",
         }
         if self.board.key is not None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from bridge import app, config
+from bridge import config
+from bridge.build import broker as broker_of
 from bridge.mqtt import Mqtt
 from bridge.outbox import Outbox
 from bridge.threads import Pool
@@ -119,7 +120,7 @@ def test_between_commands_that_come_at_once_the_cameras_have_their_turn(
         heard: list[int] = []  # in which turn of the loop each command was
         settings = config.MqttConfig(host="127.0.0.1", port=broker.port, client_id=base_topic)
         mqtt = Mqtt(
-            app.broker(settings),
+            broker_of(settings),
             will_topic=None,
             outbox=Outbox(),
             message=lambda _: heard.append(turns),

@@ -1,0 +1,406 @@
+"""Cameras simply appear in a real Home Assistant, and do what they should."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bridge import discovery
+from tests.conftest import StartBridge
+from tests.fakes.board import FakeBoard
+from tests.fakes.bridge import Bridge
+from tests.fakes.client import Client
+from tests.integration.homeassistant.home_assistant import Document, HomeAssistant
+from tests.test_bridge import old
+
+Boards = Callable[..., FakeBoard]
+Clients = Callable[..., Client]
+
+# By the end of the unique id: domain, end of the entity's id, class, unit and category.
+LEGACY = {
+    "camera": ("camera", "", None, None, None),
+    "last": ("image", "last_capture", None, None, None),
+    "capture": ("button", "capture", None, None, None),
+    "event": ("event", "capture_event", None, None, None),
+    "connection": ("binary_sensor", "connection", "connectivity", None, "diagnostic"),
+    "captured_at": ("sensor", "last_captured", "timestamp", None, None),
+    "bytes": ("sensor", "image_size", "data_size", "B", "diagnostic"),
+    "duration": ("sensor", "capture_duration", "duration", "s", "diagnostic"),
+    "error": ("sensor", "last_error", None, None, "diagnostic"),
+    "path": ("sensor", "saved_path", None, None, "diagnostic"),
+    "interval": ("number", "interval", "duration", "s", "config"),
+    "save": ("switch", "save_pictures", None, None, "config"),
+}
+OURS = LEGACY | {
+    "flash": ("light", "flash", None, None, None),
+    "framesize": ("select", "frame_size", None, None, "config"),
+    "quality": ("number", "quality", None, None, "config"),
+    "vflip": ("switch", "flip", None, None, "config"),
+    "hmirror": ("switch", "mirror", None, None, "config"),
+    "rssi": ("sensor", "wi_fi_signal", "signal_strength", "dBm", "diagnostic"),
+    "uptime": ("sensor", "uptime", "duration", "s", "diagnostic"),
+    "heap": ("sensor", "free_memory", "data_size", "B", "diagnostic"),
+    "reset_reason": ("sensor", "reset_reason", None, None, "diagnostic"),
+    "firmware": ("sensor", "firmware", None, None, "diagnostic"),
+    "restart": ("button", "restart", "restart", None, "config"),
+}
+THE_BRIDGE = {
+    "connection": ("binary_sensor", "connection", "connectivity", None, "diagnostic"),
+    "version": ("sensor", "version", None, None, "diagnostic"),
+    "capture_all": ("button", "capture_all", None, None, None),
+}
+
+
+class Camera:
+    """A camera as Home Assistant shows it."""
+
+    def __init__(self, hass: HomeAssistant, base: str, name: str = "door") -> None:
+        self.hass = hass
+        self.node = discovery.node(base, name)
+
+    def entities(self) -> dict[str, Document]:
+        return self.hass.entities(f"{self.node}_")
+
+    def known(self, keys: object) -> dict[str, Document]:
+        """Its entities, as soon as they are just these, and have a state."""
+
+        def found() -> dict[str, Document] | None:
+            entities = self.entities()
+            there = all(e["entity_id"] in self.hass.states for e in entities.values())
+            return entities if there and entities.keys() == keys else None
+
+        entities = self.hass.wait_until(f"{self.node}: {keys}", found)
+        assert entities is not None
+        return entities
+
+    def id(self, key: str) -> str:
+        entity_id: str = self.entities()[key]["entity_id"]
+        return entity_id
+
+    def wait(self, key: str, wanted: Callable[[str], object] | str) -> Document:
+        return self.hass.wait_for_state(self.id(key), wanted)
+
+
+def _start(bridge: StartBridge, cameras: dict[str, Any], name: str, **more: Any) -> Bridge:
+    """A bridge whose cameras have names that no other test's have, for the entities' ids."""
+    named = {
+        key: {**(c if isinstance(c, dict) else {"url": c.url}), "name": f"{name} {key}"}
+        for key, c in cameras.items()
+    }
+    return bridge(named, homeassistant={"enabled": True, **more})
+
+
+@pytest.mark.parametrize("form", ["device", "component"])
+def test_a_camera_simply_appears_with_all_that_it_is(
+    bridge: StartBridge, board: Boards, hass: HomeAssistant, base_topic: str, form: str
+) -> None:
+    began = time.monotonic()
+    cameras = {"door": {"url": board(wire="v1").url, "area": "Hall"}, "hut": old(board())}
+    _start(bridge, cameras, f"Appears {form}", discovery=form)
+    for name, expected in (("door", OURS), ("hut", LEGACY), ("bridge", THE_BRIDGE)):
+        camera = Camera(hass, base_topic, name)
+        entities = camera.known(expected.keys())
+        print(f"{form}: {name} after {time.monotonic() - began:.2f} s")
+        for key, (domain, end, kind, unit, category) in expected.items():
+            entity_id = entities[key]["entity_id"]
+            attributes = hass.states[entity_id]["attributes"]
+            assert entity_id.startswith(f"{domain}."), key
+            assert entity_id.endswith(end) or name == "bridge", key
+            assert attributes.get("device_class") == kind, key
+            assert attributes.get("unit_of_measurement") == unit, key
+            assert entities[key]["entity_category"] == category, key
+        if name != "bridge":
+            camera.wait("connection", "on")
+    device = hass.device(discovery.node(base_topic, "door"))
+    assert device is not None
+    areas = {area["area_id"]: area["name"] for area in hass.ask("config/area_registry/list")}
+    assert areas[device["area_id"]] == "Hall"
+    bridge_device = hass.device(discovery.node(base_topic, "bridge"))
+    assert bridge_device is not None
+    assert device["via_device_id"] == bridge_device["id"]
+    assert device["name"] == f"Appears {form} door"
+    assert (device["model"], device["sw_version"]) == ("ai-thinker, OV2640", "1.0.0")
+    assert device["configuration_url"] == "http://127.0.0.1/"
+    triggers = hass.ask("device_automation/trigger/list", device_id=device["id"])
+    ours = {(t["type"], t["subtype"]) for t in triggers if t["domain"] == "mqtt"}
+    assert ours == {("captured", "image"), ("failed", "image")}
+
+
+def test_a_press_brings_a_picture_the_same_to_the_byte(
+    bridge: StartBridge, board: Boards, hass: HomeAssistant, client: Clients, base_topic: str
+) -> None:
+    _start(bridge, {"door": board(wire="v1", size=145_000)}, "Press")
+    camera = Camera(hass, base_topic)
+    camera.known(OURS.keys())
+    camera.wait("capture", lambda state: state != "unavailable")
+    watcher = client()
+    hass.act("button.press", camera.id("capture"))
+    event = camera.wait("event", lambda state: state[:2] == "20")
+    result = watcher.wait(f"{base_topic}/door/result")[0].json
+    assert event["attributes"]["event_type"] == "captured"
+    assert event["attributes"]["id"] == result["id"]
+    assert event["attributes"]["path"] == result["path"]
+    jpeg = watcher.wait(f"{base_topic}/door/image", lambda m: not m.retain)[0].payload
+    camera.wait("last", lambda state: state[:2] == "20")
+    for key in ("camera", "last"):
+        assert hass.picture(camera.id(key)) == jpeg
+    camera.wait("bytes", str(len(jpeg)))
+    camera.wait("path", str(result["path"]))
+    camera.wait("captured_at", lambda state: state[:19] == result["captured_at"][:19])
+    camera.wait("duration", lambda state: float(state) >= 0)
+    camera.wait("error", "unknown")
+
+
+def test_joined_requests_make_one_event(
+    bridge: StartBridge, board: Boards, hass: HomeAssistant, client: Clients, base_topic: str
+) -> None:
+    from tests.fakes.behaviours import late
+
+    _start(bridge, {"door": (fake := board())}, "Joined")
+    camera = Camera(hass, base_topic)
+    camera.known(LEGACY.keys())
+    watcher = client()
+    fake.script(late(0.3))
+    for id_ in ("first", "second", "third"):
+        watcher.publish(f"{base_topic}/door/capture", {"id": id_})
+    watcher.wait(f"{base_topic}/door/result", count=3)
+    camera.wait("captured_at", lambda state: state[:2] == "20")
+    entity_id = camera.id("event")
+    heard = [e for e in list(hass.events) if e["entity_id"] == entity_id and e["new_state"]]
+    ids = [e["new_state"]["attributes"].get("id") for e in heard]
+    assert [id_ for id_ in ids if id_] == ["first", "second"]  # the third shares the second's
+
+
+def test_controls_do_what_they_say_and_snap_back_where_they_cannot(
+    bridge: StartBridge, board: Boards, hass: HomeAssistant, base_topic: str
+) -> None:
+    door = board(wire="v1")
+    _start(bridge, {"door": door}, "Controls")
+    camera = Camera(hass, base_topic)
+    camera.known(OURS.keys())
+    camera.wait("quality", "12")
+    hass.act("number.set_value", camera.id("interval"), value=3600)
+    camera.wait("interval", "3600")
+    hass.act("number.set_value", camera.id("interval"), value=0)
+    camera.wait("interval", "0")
+    for key in ("save", "vflip", "hmirror"):
+        now = hass.states[camera.id(key)]["state"]
+        there, back = ("off", "on") if now == "on" else ("on", "off")
+        hass.act(f"switch.turn_{there}", camera.id(key))
+        camera.wait(key, there)
+        hass.act(f"switch.turn_{back}", camera.id(key))
+        camera.wait(key, back)
+    hass.act("light.turn_on", camera.id("flash"))
+    camera.wait("flash", "on")
+    assert door.settings["flash"] is True
+    hass.act("light.turn_off", camera.id("flash"))
+    camera.wait("flash", "off")
+    hass.act("number.set_value", camera.id("quality"), value=20)
+    camera.wait("quality", "20")
+    assert door.settings["quality"] == 20
+    hass.act("select.select_option", camera.id("framesize"), option="SVGA")
+    camera.wait("framesize", "SVGA")
+    assert door.settings["framesize"] == "SVGA"
+    # Of what Home Assistant lets pass, this alone is refused: an interval under a second.
+    hass.act("number.set_value", camera.id("interval"), value=0.5)
+    error = camera.wait("error", lambda state: "interval: expected 0 (off) or" in state)
+    assert error["attributes"]["code"] == "bad_request"
+    camera.wait("interval", "0")
+    hass.act("button.press", camera.id("restart"))
+    door.wait_for(lambda it: it.restarts == 1)
+    camera.wait("connection", "on")
+
+
+def test_capture_all_asks_every_camera(
+    bridge: StartBridge, board: Boards, hass: HomeAssistant, base_topic: str
+) -> None:
+    _start(bridge, {"door": old(board()), "hut": old(board())}, "All")
+    cameras = [Camera(hass, base_topic, name) for name in ("door", "hut")]
+    for camera in cameras:
+        camera.known(LEGACY.keys())
+    the_bridge = Camera(hass, base_topic, "bridge")
+    the_bridge.known(THE_BRIDGE.keys())
+    the_bridge.wait("capture_all", lambda state: state != "unavailable")
+    hass.act("button.press", the_bridge.id("capture_all"))
+    for camera in cameras:
+        camera.wait("event", lambda state: state[:2] == "20")
+
+
+def test_a_failure_is_an_event_and_says_why(
+    bridge: StartBridge, board: Boards, hass: HomeAssistant, client: Clients, base_topic: str
+) -> None:
+    from tests.fakes.behaviours import error
+
+    door = board(wire="v1")
+    _start(bridge, {"door": door}, "Fails")
+    camera = Camera(hass, base_topic)
+    camera.known(OURS.keys())
+    camera.wait("capture", lambda state: state != "unavailable")
+    door.script(*[error("camera_failed")] * 2)
+    hass.act("button.press", camera.id("capture"))
+    event = camera.wait("event", lambda state: state[:2] == "20")
+    assert event["attributes"]["event_type"] == "failed"
+    assert event["attributes"]["error"] == "camera_failed"
+    shown = camera.wait("error", lambda state: "camera_failed" in state)
+    assert shown["attributes"]["code"] == "camera_failed"
+
+
+def test_availability_is_right_in_all_four_combinations(
+    bridge: StartBridge, board: Boards, hass: HomeAssistant, base_topic: str
+) -> None:
+    door = board()
+    process = _start(bridge, {"door": old(door)}, "Away")
+    camera = Camera(hass, base_topic)
+    camera.known(LEGACY.keys())
+    the_bridge = Camera(hass, base_topic, "bridge")
+    camera.wait("connection", "on")
+    camera.wait("interval", "0")
+    door.pause()
+    door.drop()
+    camera.wait("connection", "off")
+    camera.wait("interval", "unavailable")
+    camera.wait("capture", "unavailable")
+    camera.wait("event", lambda state: state != "unavailable")
+    process.kill()
+    camera.wait("connection", "unavailable")
+    camera.wait("interval", "unavailable")
+    the_bridge.wait("connection", "off")
+    door.resume()
+    process.start()
+    the_bridge.wait("connection", "on")
+    camera.wait("connection", "on")
+    camera.wait("interval", "0")
+    process.kill()
+    camera.wait("connection", "unavailable")
+    process.start()
+    camera.wait("interval", "0")
+
+
+def test_a_camera_that_leaves_is_gone_without_a_trace(
+    bridge: StartBridge, board: Boards, hass: HomeAssistant, base_topic: str
+) -> None:
+    process = _start(bridge, {"door": old(board()), "hut": board(wire="v1")}, "Leaves")
+    hut = Camera(hass, base_topic, "hut")
+    hut.known(OURS.keys())
+    hut.wait("capture", lambda state: state != "unavailable")
+    hass.act("button.press", hut.id("capture"))
+    hut.wait("last", lambda state: state[:2] == "20")
+    assert isinstance(process.config, dict)
+    process.reload({**process.config, "cameras": {"door": process.config["cameras"]["door"]}})
+    hass.wait_until("no entity", lambda: not hut.entities())
+    hass.wait_until("no device", lambda: hass.device(hut.node) is None)
+    Camera(hass, base_topic).known(LEGACY.keys())
+
+
+def test_a_board_that_changes_its_mind_gains_and_loses_entities(
+    bridge: StartBridge, board: Boards, hass: HomeAssistant, base_topic: str
+) -> None:
+    door = board(wire="v1", hello={"features": ["framesize", "settings"]})
+    _start(bridge, {"door": door}, "Changes")
+    camera = Camera(hass, base_topic)
+    some = {"framesize", "vflip", "hmirror", "firmware"}
+    camera.known(LEGACY.keys() | some)
+    door.hello = {}
+    door.drop()
+    camera.known(OURS.keys())
+    door.hello = {"features": ["framesize", "settings"]}
+    door.drop()
+    camera.known(LEGACY.keys() | some)
+
+
+def test_a_move_between_the_forms_keeps_ids_that_a_person_has_chosen(
+    bridge: StartBridge, board: Boards, hass: HomeAssistant, base_topic: str
+) -> None:
+    process = _start(bridge, {"door": board(wire="v1")}, "Moves", discovery="component")
+    camera = Camera(hass, base_topic)
+    entities = camera.known(OURS.keys())
+    before = entities["capture"]["entity_id"]
+    hass.ask(
+        "config/entity_registry/update",
+        entity_id=before,
+        new_entity_id=f"button.chosen_{base_topic.replace('-', '_')}",
+        name="Chosen",
+    )
+    ids = {key: e["id"] for key, e in camera.entities().items()}
+    named = {key: e["entity_id"] for key, e in camera.entities().items()}
+    process.stop()
+    camera.wait("interval", "unavailable")
+    assert isinstance(process.config, dict)
+    process.config["homeassistant"]["discovery"] = "device"
+    process.start()
+    camera.wait("interval", "0")
+    hass.wait_until("the same", lambda: {k: e["id"] for k, e in camera.entities().items()} == ids)
+    assert {k: e["entity_id"] for k, e in camera.entities().items()} == named
+    info = hass.ask("mqtt/device/debug_info", device_id=entities["capture"]["device_id"])
+    topics = {e["discovery_data"]["topic"] for e in info["entities"]}
+    assert topics == {f"homeassistant/device/{camera.node}/config"}
+
+
+def test_fifty_cameras_at_once_are_all_there(
+    bridge: StartBridge, hass: HomeAssistant, base_topic: str
+) -> None:
+    nowhere = {"url": "ws://127.0.0.1:9", "protocol": "legacy"}
+    _start(bridge, {f"c{number}": nowhere for number in range(50)}, "Fifty")
+    count = 50 * len(LEGACY) + len(THE_BRIDGE)
+    base = discovery.node(base_topic, "")
+    hass.wait_until("fifty cameras", lambda: len(hass.entities(base)) == count)
+    ids = {e["entity_id"] for e in hass.entities(base).values()}
+    hass.wait_until("their states", lambda: ids <= hass.states.keys())
+
+
+def test_an_automation_with_a_device_trigger_is_fired(
+    bridge: StartBridge, board: Boards, hass: HomeAssistant, client: Clients, base_topic: str
+) -> None:
+    _start(bridge, {"door": old(board())}, "Trigger")
+    camera = Camera(hass, base_topic)
+    camera.known(LEGACY.keys())
+    device = hass.device(camera.node)
+    assert device is not None
+    trigger = {
+        "trigger": "device",
+        "domain": "mqtt",
+        "device_id": device["id"],
+        "type": "captured",
+        "subtype": "image",
+    }
+    topic = f"{base_topic}/fired"
+    action = {"action": "mqtt.publish", "data": {"topic": topic, "payload": "yes"}}
+    automation = {"alias": "Trigger", "triggers": [trigger], "actions": [action]}
+    hass.post(f"/api/config/automation/config/{base_topic}", automation)
+    hass.wait_for_state("automation.trigger", "on")
+    watcher = client()
+    watcher.publish(f"{base_topic}/door/capture")
+    watcher.wait(topic)
+
+
+def test_all_is_well_after_a_restart_of_any_of_the_three(
+    bridge: StartBridge,
+    board: Boards,
+    hass: HomeAssistant,
+    client: Clients,
+    base_topic: str,
+) -> None:
+    process = _start(bridge, {"door": board(wire="v1")}, "Restarts")
+    camera = Camera(hass, base_topic)
+    camera.known(OURS.keys())
+    camera.wait("capture", lambda state: state != "unavailable")
+    hass.act("button.press", camera.id("capture"))
+    last = camera.wait("event", lambda state: state[:2] == "20")["state"]
+    ids = {key: e["id"] for key, e in camera.entities().items()}
+    watcher = client(subscribe=["homeassistant/+/#"])
+    watcher.sync()
+    watcher.clear()
+    process.stop()
+    camera.wait("interval", "unavailable")
+    process.start()
+    camera.wait("interval", "0")
+    process.wait_for_log("home assistant: 0 messages for it")
+    watcher.expect_none("homeassistant/device/#")
+    hass.end()
+    hass.start()
+    camera.wait("interval", "0")
+    camera.wait("event", last)  # the result is not retained: no second event
+    watcher.wait("homeassistant/device/#", count=2)  # it said that it is back
+    assert {key: e["id"] for key, e in camera.entities().items()} == ids
+    assert hass.picture(camera.id("camera"))
