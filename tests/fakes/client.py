@@ -114,6 +114,7 @@ class Client:
         self._connack: ReasonCode | None = None
         self._connected = False
         self.connections = 0  # ever made
+        self._subscribing: set[int | None] = set()  # on this connection, and not answered yet
         self._numbers = itertools.count(1)
         self._started_ns = time.monotonic_ns()
 
@@ -292,7 +293,10 @@ class Client:
                 assert harmless, f"not expected: {message}"
 
     def sync(self, timeout: float = 10.0) -> None:
-        """Wait until all that the broker has for us now has come."""
+        """Wait until all that the broker has for us now has come, on a connection if need be."""
+        self._wait(
+            lambda: self._connected and not self._subscribing, timeout, "to be subscribed again"
+        )
         self.wait(self._mark(timeout), timeout=timeout)
 
     def _check_welcome(self) -> None:
@@ -323,10 +327,9 @@ class Client:
     def _on_connect(
         self, client: Paho, _data: Any, _flags: ConnectFlags, reason: ReasonCode, _properties: Any
     ) -> None:
-        if not reason.is_failure:
-            for topic_filter in self._filters:
-                client.subscribe(topic_filter, 1)
         with self._changed:
+            if not reason.is_failure:
+                self._subscribing = {client.subscribe(name, 1)[1] for name in self._filters}
             self._connack = reason
             self._connected = not reason.is_failure
             self.connections += self._connected
@@ -344,6 +347,7 @@ class Client:
     ) -> None:
         with self._changed:
             self._granted[mid] = [reason.value for reason in reasons]
+            self._subscribing.discard(mid)
             self._changed.notify_all()
 
     def _on_publish(
