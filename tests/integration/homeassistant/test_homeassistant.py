@@ -8,8 +8,10 @@ import pytest
 
 from bridge import discovery
 from tests.conftest import StartBridge
+from tests.fakes import behaviours as b
 from tests.fakes.board import FakeBoard
 from tests.fakes.bridge import Bridge
+from tests.fakes.broker import Broker
 from tests.fakes.client import Client
 from tests.integration.homeassistant.home_assistant import Document, HomeAssistant
 from tests.test_bridge import old
@@ -155,21 +157,25 @@ def test_a_press_brings_a_picture_the_same_to_the_byte(
 def test_joined_requests_make_one_event(
     bridge: StartBridge, board: Boards, hass: HomeAssistant, client: Clients, base_topic: str
 ) -> None:
-    from tests.fakes.behaviours import late
-
     _start(bridge, {"door": (fake := board())}, "Joined")
     camera = Camera(hass, base_topic)
     camera.known(LEGACY.keys())
+    camera.wait("capture", lambda state: state != "unavailable")
     watcher = client()
-    fake.script(late(0.3))
+    fake.script(b.late(0.3))
     for id_ in ("first", "second", "third"):
         watcher.publish(f"{base_topic}/door/capture", {"id": id_})
+        fake.wait_for(lambda it: it.asked)  # the others come too late for the first's picture
     watcher.wait(f"{base_topic}/door/result", count=3)
-    camera.wait("captured_at", lambda state: state[:2] == "20")
+    watcher.publish(f"{base_topic}/door/capture", {"id": "last"})
+
+    def ids() -> list[str]:
+        ours = (e for e in list(hass.events) if e["entity_id"] == entity_id and e["new_state"])
+        return [id_ for e in ours if (id_ := e["new_state"]["attributes"].get("id"))]
+
     entity_id = camera.id("event")
-    heard = [e for e in list(hass.events) if e["entity_id"] == entity_id and e["new_state"]]
-    ids = [e["new_state"]["attributes"].get("id") for e in heard]
-    assert [id_ for id_ in ids if id_] == ["first", "second"]  # the third shares the second's
+    hass.wait_until("the last event", lambda: "last" in ids())
+    assert ids() == ["first", "second", "last"]  # the third shares the second's
 
 
 def test_controls_do_what_they_say_and_snap_back_where_they_cannot(
@@ -230,14 +236,12 @@ def test_capture_all_asks_every_camera(
 def test_a_failure_is_an_event_and_says_why(
     bridge: StartBridge, board: Boards, hass: HomeAssistant, client: Clients, base_topic: str
 ) -> None:
-    from tests.fakes.behaviours import error
-
     door = board(wire="v1")
     _start(bridge, {"door": door}, "Fails")
     camera = Camera(hass, base_topic)
     camera.known(OURS.keys())
     camera.wait("capture", lambda state: state != "unavailable")
-    door.script(*[error("camera_failed")] * 2)
+    door.script(*[b.error("camera_failed")] * 2)
     hass.act("button.press", camera.id("capture"))
     event = camera.wait("event", lambda state: state[:2] == "20")
     assert event["attributes"]["event_type"] == "failed"
@@ -309,10 +313,16 @@ def test_a_board_that_changes_its_mind_gains_and_loses_entities(
     camera.known(LEGACY.keys() | some)
 
 
+@pytest.mark.parametrize(("former", "new"), [("component", "device"), ("device", "component")])
 def test_a_move_between_the_forms_keeps_ids_that_a_person_has_chosen(
-    bridge: StartBridge, board: Boards, hass: HomeAssistant, base_topic: str
+    bridge: StartBridge,
+    board: Boards,
+    hass: HomeAssistant,
+    base_topic: str,
+    former: str,
+    new: str,
 ) -> None:
-    process = _start(bridge, {"door": board(wire="v1")}, "Moves", discovery="component")
+    process = _start(bridge, {"door": board(wire="v1")}, "Moves", discovery=former)
     camera = Camera(hass, base_topic)
     entities = camera.known(OURS.keys())
     before = entities["capture"]["entity_id"]
@@ -327,14 +337,22 @@ def test_a_move_between_the_forms_keeps_ids_that_a_person_has_chosen(
     process.stop()
     camera.wait("interval", "unavailable")
     assert isinstance(process.config, dict)
-    process.config["homeassistant"]["discovery"] = "device"
+    process.config["homeassistant"]["discovery"] = new
     process.start()
+    device_id = entities["capture"]["device_id"]
+
+    def topics() -> set[str]:
+        info = hass.ask("mqtt/device/debug_info", device_id=device_id)
+        return {e["discovery_data"]["topic"] for e in [*info["entities"], *info["triggers"]]}
+
+    def moved() -> bool:
+        one = {f"homeassistant/device/{camera.node}/config"}
+        return topics() == one if new == "device" else len(topics()) == len(ids) + 2 > 1
+
+    hass.wait_until("the new form", moved)
     camera.wait("interval", "0")
-    hass.wait_until("the same", lambda: {k: e["id"] for k, e in camera.entities().items()} == ids)
-    assert {k: e["entity_id"] for k, e in camera.entities().items()} == named
-    info = hass.ask("mqtt/device/debug_info", device_id=entities["capture"]["device_id"])
-    topics = {e["discovery_data"]["topic"] for e in info["entities"]}
-    assert topics == {f"homeassistant/device/{camera.node}/config"}
+    assert {key: e["id"] for key, e in camera.entities().items()} == ids
+    assert {key: e["entity_id"] for key, e in camera.entities().items()} == named
 
 
 def test_fifty_cameras_at_once_are_all_there(
@@ -369,6 +387,7 @@ def test_an_automation_with_a_device_trigger_is_fired(
     automation = {"alias": "Trigger", "triggers": [trigger], "actions": [action]}
     hass.post(f"/api/config/automation/config/{base_topic}", automation)
     hass.wait_for_state("automation.trigger", "on")
+    camera.wait("capture", lambda state: state != "unavailable")
     watcher = client()
     watcher.publish(f"{base_topic}/door/capture")
     watcher.wait(topic)
@@ -377,6 +396,7 @@ def test_an_automation_with_a_device_trigger_is_fired(
 def test_all_is_well_after_a_restart_of_any_of_the_three(
     bridge: StartBridge,
     board: Boards,
+    broker: Broker,
     hass: HomeAssistant,
     client: Clients,
     base_topic: str,
@@ -404,3 +424,9 @@ def test_all_is_well_after_a_restart_of_any_of_the_three(
     watcher.wait("homeassistant/device/#", count=2)  # it said that it is back
     assert {key: e["id"] for key, e in camera.entities().items()} == ids
     assert hass.picture(camera.id("camera"))
+    broker.stop()
+    camera.wait("interval", "unavailable")
+    broker.start()
+    camera.wait("interval", "0")
+    camera.wait("event", last)
+    assert {key: e["id"] for key, e in camera.entities().items()} == ids
