@@ -225,7 +225,13 @@ class App:
         if topic is None:
             request.correlation_data = None  # it would only be kept
             return True
-        fault = topics.response_topic_fault(topic, request.correlation_data, self._ours)
+        told = self._config.homeassistant
+        fault = topics.response_topic_fault(
+            topic,
+            request.correlation_data,
+            self._ours,
+            discovery_prefix=told.discovery_prefix if told.enabled else None,
+        )
         if fault is None:
             return True
         request.response_topic = request.correlation_data = None

@@ -77,12 +77,17 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def response_topic_fault(
-    topic: str, correlation_data: bytes | None, ours: frozenset[str]
+    topic: str,
+    correlation_data: bytes | None,
+    ours: frozenset[str],
+    *,
+    discovery_prefix: str | None = None,
 ) -> str | None:
     """Why an MQTT 5 response topic may not be answered, or ``None``. It is whatever a client sent.
 
     ``ours`` are the topics that we listen to, where an answer would be taken for a command, and
-    those that we publish to, where one camera's picture would be taken for another's.
+    those that we publish to, where one camera's picture would be taken for another's. Below
+    ``discovery_prefix`` Home Assistant believes what we say.
     """
     if not topic:
         return "it is empty"
@@ -96,6 +101,8 @@ def response_topic_fault(
         return "it has a wildcard"
     if topic.startswith("$"):
         return "it begins with $"
+    if discovery_prefix is not None and topic.startswith(f"{discovery_prefix}/"):
+        return f"it is below {discovery_prefix}/, which is Home Assistant's"
     if topic in ours:
         return "it is one of the bridge's own topics"
     return None

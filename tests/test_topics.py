@@ -73,6 +73,14 @@ def test_an_answer_never_goes_to(topic: str, why: str) -> None:
     assert why in (response_topic_fault(topic, None, OURS) or "")
 
 
+def test_home_assistant_is_told_nothing_by_an_answer() -> None:
+    topic = "homeassistant/device/a/config"
+    assert response_topic_fault(topic, None, OURS) is None
+    why = response_topic_fault(topic, None, OURS, discovery_prefix="homeassistant")
+    assert "Home Assistant's" in (why or "")
+    assert response_topic_fault("home", None, OURS, discovery_prefix="homeassistant") is None
+
+
 def test_an_answer_has_room_for_so_much_correlation_data_and_no_more() -> None:
     assert response_topic_fault("a", bytes(16 * 1024 - 1), OURS) is None
     assert "16384 bytes" in (response_topic_fault("a", bytes(16 * 1024), OURS) or "")
