@@ -338,6 +338,8 @@ def test_a_move_between_the_forms_keeps_ids_that_a_person_has_chosen(
     camera.wait("interval", "unavailable")
     assert isinstance(process.config, dict)
     process.config["homeassistant"]["discovery"] = new
+    if new == "component":  # of a Home Assistant that has no need of that form, a line per device
+        hass.foreseen.add("No device components to cleanup")
     process.start()
     device_id = entities["capture"]["device_id"]
 
@@ -424,6 +426,7 @@ def test_all_is_well_after_a_restart_of_any_of_the_three(
     watcher.wait("homeassistant/device/#", count=2)  # it said that it is back
     assert {key: e["id"] for key, e in camera.entities().items()} == ids
     assert hass.picture(camera.id("camera"))
+    hass.foreseen |= {"Disconnected from MQTT server", "[paho.mqtt.client]", "connection was lost"}
     broker.stop()
     camera.wait("interval", "unavailable")
     broker.start()
