@@ -218,6 +218,7 @@ def test_a_camera_that_returns_before_its_last_picture_is_there_waits_for_it(
 ) -> None:
     door, free = board(), threading.Event()
     process = bridge({"door": old(door), "hall": old(board())})
+    talk.wait("availability")  # or the command makes a connection of its own beside the first
     door.script(b.late(free))
     talk.ask({"id": "a"})
     door.wait_for_asked()
