@@ -86,6 +86,7 @@ class Announcer:
         self._reading: _Reading | None = None
         self._asked: set[str] = set()  # where it ever read, for an answer may be late
         self._news = asyncio.Event()
+        self._birth: asyncio.TimerHandle | None = None
         self.birth = frozenset() if place is None else frozenset({f"{place.prefix}/status"})
         """Where Home Assistant says that it is back; to be subscribed to."""
 
@@ -124,10 +125,10 @@ class Announcer:
         """Take a message that is for us."""
         topic, reading = message.topic, self._reading
         if topic in self.birth:
-            if message.payload == topics.ONLINE:
+            if message.payload == topics.ONLINE and self._birth is None:
                 _LOGGER.info("home assistant: it is back")
                 delay = random.uniform(*_AFTER_BIRTH)
-                asyncio.get_running_loop().call_later(delay, self._tell_again)
+                self._birth = asyncio.get_running_loop().call_later(delay, self._tell_again)
         elif topic not in self._asked:
             return False
         elif reading is not None and topic in reading.topics:
@@ -211,6 +212,7 @@ class Announcer:
     # Sending.
 
     def _tell_again(self) -> None:
+        self._birth = None
         self._reborn()
         self._repeat = set(self._wanted())
         self._news.set()

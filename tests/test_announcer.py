@@ -249,6 +249,19 @@ def test_home_assistant_that_is_back_is_told_again(
     home.client.expect_none(f"{home.base}/door/image")
 
 
+def test_a_flood_of_births_is_answered_once(bridge: StartBridge, board: Boards, home: Home) -> None:
+    process = bridge({"door": old(board())}, homeassistant=home.section())
+    home.noted(lambda note: note["cameras"])
+    home.client.clear()
+    for _ in range(50):
+        home.client.publish(f"{home.prefix}/status", b"online", qos=0)
+    home.told("door")
+    births = [line for line in process.lines if "it is back" in line]
+    told = home.client.messages(home.topic("door"))
+    assert len(told) == 1
+    assert len(births) <= 2  # the flood may have outlasted the first delay
+
+
 def test_a_broker_that_forgot_everything_is_told_again(
     bridge: StartBridge, board: Boards, own_broker: Callable[..., Broker], client: Clients
 ) -> None:

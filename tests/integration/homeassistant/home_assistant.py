@@ -40,8 +40,6 @@ http:
 automation: !include automations.yaml
 logger:
   default: warning
-  logs:
-    homeassistant.components.mqtt: info
 """
 # `core_config` is marked as done: that step would add integrations that want the internet.
 _ONBOARDING = {"version": 4, "key": "onboarding", "data": {"done": ["core_config"]}}
@@ -108,6 +106,8 @@ class HomeAssistant(Process):
         self.stop(timeout=30)
         if self._listener is not None:
             self._listener.join(10)
+        if self._socket is not None:
+            self._socket.close()
 
     @property
     def complaints(self) -> list[str]:
