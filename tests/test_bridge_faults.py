@@ -314,6 +314,7 @@ def test_cameras_come_and_go_with_the_file(
     door, hall, yard = board("door"), board("hall"), board("yard")
     process = bridge({"door": old(door), "hall": old(hall)})
     for name in ("door", "hall"):
+        talk.wait("availability", name)
         talk.ask({"id": "before"}, name)
         talk.result("before", name)
     assert isinstance(process.config, dict)
@@ -361,6 +362,7 @@ def test_who_waits_for_a_camera_that_leaves_is_told(
 def test_a_broken_file_changes_nothing(bridge: StartBridge, board: Boards, talk: Talk) -> None:
     door = board()
     process = bridge({"door": old(door)})
+    talk.wait("availability")
     for number, broken in enumerate(["cameras: {", "cameras: {Door: {url: 5}}", "[]", ""], 1):
         process.reload(broken)
         process.wait_for_log("not reloaded", count=number)

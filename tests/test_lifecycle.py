@@ -246,6 +246,8 @@ def test_twenty_reloads_under_load_and_each_request_has_one_result(
     boards = {name: board(name) for name in ("stays", "comes", "changes")}
     boards["comes"].always(b.late(0.02))
     process = bridge({name: old(there) for name, there in boards.items()})
+    for name in boards:  # or the command makes a connection of its own beside the first
+        process.wait_for_log(f"camera {name}: connected")
     whole = process.config
     assert isinstance(whole, dict)
     load = Load(client, base_topic, list(boards))
