@@ -106,6 +106,7 @@ def test_every_form_of_a_command_brings_one_picture_of_now(
 ) -> None:
     door = board()
     bridge({"door": old(door)}, mqtt={"version": mqtt_version})
+    talk.wait("availability")
     for number, command in enumerate(COMMANDS, 1):
         asked = door.clock()
         talk.ask(command)
