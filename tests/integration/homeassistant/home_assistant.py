@@ -107,7 +107,7 @@ class HomeAssistant(Process):
         if self._listener is not None:
             self._listener.join(10)
         if self._socket is not None:
-            self._socket.close()
+            self._socket.shutdown()  # close() does nothing once the other side has begun
 
     @property
     def complaints(self) -> list[str]:
