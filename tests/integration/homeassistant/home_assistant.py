@@ -107,7 +107,8 @@ class HomeAssistant(Process):
         if self._listener is not None:
             self._listener.join(10)
         if self._socket is not None:
-            self._socket.close()
+            # close() does nothing once the other side has begun.
+            self._socket.shutdown()  # type: ignore[no-untyped-call]
 
     @property
     def complaints(self) -> list[str]:
