@@ -68,9 +68,8 @@ def _run(options: argparse.Namespace) -> int:
     for warning in config.exposed(options.config, configuration):
         logging.getLogger(__name__).warning("%s", warning)
     _raise_file_limit()
-    sys.setswitchinterval(
-        0.001
-    )  # 5 ms is how long a busy thread, such as a handshake's, holds us up
+    # Python's own 5 ms is how long a busy thread, such as a handshake's, would hold up the loop.
+    sys.setswitchinterval(0.001)
     return asyncio.run(App(options.config, configuration).run())
 
 

@@ -456,12 +456,9 @@ class Worker:
         self.state.hello = hello
         self._status_at = time.monotonic()
         if hello is not None:
-            same = known is not None and (known.board, known.firmware) == (
-                hello.board,
-                hello.firmware,
-            )
-            level = logging.DEBUG if same else logging.INFO
             board, firmware = hello.board, hello.firmware
+            same = known is not None and (known.board, known.firmware) == (board, firmware)
+            level = logging.DEBUG if same else logging.INFO
             _LOGGER.log(level, "camera %s: %s with firmware %s", self.name, board, firmware)
             self._tell_met(hello)
         self.wake()

@@ -13,7 +13,7 @@ from tests.fakes import behaviours as b
 from tests.fakes.board import FakeBoard, OnCapture, OnConnect, stamp
 from tests.fakes.broker import Broker
 from tests.fakes.client import Client, Version
-from tests.fakes.proxy import Proxy
+from tests.fakes.link import Link
 from tests.test_bridge import Talk, old
 
 Boards = Callable[..., FakeBoard]
@@ -28,10 +28,10 @@ def talk(client: Clients, base_topic: str) -> Talk:
 
 
 @pytest.fixture
-def proxy(broker: Broker) -> Iterator[Proxy]:
+def cable(broker: Broker) -> Iterator[Link]:
     """A way to the shared broker that can be cut."""
     with ExitStack() as stack:
-        yield stack.enter_context(Proxy(broker.port))
+        yield stack.enter_context(Link(broker.port))
 
 
 # Boards
@@ -259,14 +259,14 @@ def test_what_was_answered_does_not_come_again_after_a_kill(
 
 
 def test_a_command_that_comes_twice_is_captured_once(
-    bridge: StartBridge, board: Boards, talk: Talk, proxy: Proxy, mqtt_version: Version
+    bridge: StartBridge, board: Boards, talk: Talk, cable: Link, mqtt_version: Version
 ) -> None:
     door, free = board(), threading.Event()
-    process = bridge({"door": old(door)}, mqtt={"port": proxy.port, "version": mqtt_version})
+    process = bridge({"door": old(door)}, mqtt={"port": cable.port, "version": mqtt_version})
     door.script(b.late(free))
     talk.ask({"id": "a"})
     door.wait_for_asked(1)
-    proxy.cut()
+    cable.cut()
     process.wait_for_log("mqtt: connected", count=2)
     talk.ask({"id": "b", "save": False})
     free.set()
@@ -288,14 +288,14 @@ def test_an_id_that_is_sent_again_is_a_new_request(
 
 
 def test_what_was_taken_while_the_broker_was_away_is_not_lost(
-    bridge: StartBridge, board: Boards, talk: Talk, proxy: Proxy
+    bridge: StartBridge, board: Boards, talk: Talk, cable: Link
 ) -> None:
     door, free = board(), threading.Event()
-    process = bridge({"door": old(door)}, mqtt={"port": proxy.port})
+    process = bridge({"door": old(door)}, mqtt={"port": cable.port})
     door.script(b.late(free))
     talk.ask({"id": "a"}, response_topic=f"{talk.base}/answer", correlation_data=b"7")
     door.wait_for_asked(1)
-    proxy.cut()
+    cable.cut()
     free.set()
     process.wait_for_log("captured")
     assert talk.result("a")["status"] == "ok"

@@ -237,7 +237,7 @@ def test_a_broker_that_only_hangs_up_is_tried_ever_more_rarely_and_told_of_once(
     bridge: StartBridge, broker: Broker, board: Boards
 ) -> None:
     with Proxy(broker.port) as cable:
-        cable.refuse = True
+        cable.shut = True
         process = bridge({"door": old(board())}, mqtt={"port": cable.port}, start=False)
         process.start(wait=False)
         process.wait_for_log("the broker hung up; trying again", count=7, timeout=20)
@@ -247,7 +247,7 @@ def test_a_broker_that_only_hangs_up_is_tried_ever_more_rarely_and_told_of_once(
             "trying version 3.1.1",
             "trying version 5",
         ]
-        cable.refuse = False
+        cable.shut = False
         process.wait_for_log("mqtt: connected to", timeout=30)
 
 

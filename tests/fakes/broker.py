@@ -167,7 +167,7 @@ class Broker(Process):
                 self._ports[name] = reserve()
         if self._only_3_1_1 is not None:
             self._proxy = Proxy(self.port, only_3_1_1=self._only_3_1_1)
-            self._proxy.start()
+            self._proxy.resume()
         if self.users:
             self._write_passwords()
 

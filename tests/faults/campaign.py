@@ -22,8 +22,8 @@ from tests.fakes.board import ESP32, Behaviour, FakeBoard
 from tests.fakes.bridge import Bridge
 from tests.fakes.broker import Broker
 from tests.fakes.client import Message, Version
+from tests.fakes.link import SEGMENT, Link
 from tests.faults.ledger import Asked, Ledger, Verdict
-from tests.faults.link import SEGMENT, Link
 
 BASE = "esp32cam"
 ANSWERS = f"{BASE}-answers"

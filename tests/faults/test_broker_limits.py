@@ -19,8 +19,8 @@ from tests.fakes import behaviours as b
 from tests.fakes.board import ESP32, FakeBoard, stamp
 from tests.fakes.broker import Broker
 from tests.fakes.client import Client, Version
+from tests.fakes.link import Link
 from tests.faults.ledger import Asked, Ledger
-from tests.faults.link import Link
 from tests.test_bridge import Talk, old
 
 Boards = Callable[..., FakeBoard]

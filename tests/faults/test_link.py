@@ -7,8 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.fakes.link import Link
 from tests.fakes.port import listen, number, reserve
-from tests.faults.link import Link
 
 
 class Echo:

@@ -6,7 +6,7 @@ from tests.conftest import StartBridge
 from tests.fakes.board import FakeBoard
 from tests.fakes.broker import Broker
 from tests.fakes.client import Client
-from tests.faults.link import Link
+from tests.fakes.link import Link
 from tests.test_bridge import Talk, old
 
 Boards = Callable[..., FakeBoard]

@@ -120,34 +120,38 @@ class Link:
 
     # Threads
 
+    def let_in(self, _near: socket.socket) -> bytes | None:
+        """What was read of who has connected to see whether it may pass; ``None``: it may not."""
+        return b""
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
                 near, _ = listener.accept()
             except OSError:
                 return
-            try:
-                far = socket.create_connection(("127.0.0.1", self.target), timeout=5)
-            except OSError:
-                near.close()
-                continue
-            far.settimeout(None)
-            for sock in (near, far):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            pair = _Pair(near, far)
+            pair = _Pair(near)
             with self._lock:
                 self.connections += 1
                 self._pairs.append(pair)
                 self._spawn(self._serve, pair)
 
     def _serve(self, pair: "_Pair") -> None:
-        up = threading.Thread(target=self._pump, args=(pair, pair.near, pair.far), daemon=True)
-        up.start()
-        self._pump(pair, pair.far, pair.near)
-        up.join()
+        with suppress(OSError):
+            first = self.let_in(pair.near)
+            if first is not None and not self._ended.is_set():
+                self._pass_on(pair, first)
         with self._lock:
             self._pairs.remove(pair)
         pair.close()
+
+    def _pass_on(self, pair: "_Pair", first: bytes) -> None:
+        far = pair.reach(self.target)
+        far.sendall(first)
+        up = threading.Thread(target=self._pump, args=(pair, pair.near, far), daemon=True)
+        up.start()
+        self._pump(pair, far, pair.near)
+        up.join()
 
     def _pump(self, pair: "_Pair", source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
@@ -160,7 +164,7 @@ class Link:
                     self._deliver(pair, data)
                 elif not pair.forgotten:
                     sink.sendall(data)
-        if not (pair.forgotten and source is pair.far):
+        if not (pair.forgotten and sink is pair.near):
             pair.hang_up()
 
     def _deliver(self, pair: "_Pair", data: bytes) -> None:
@@ -187,19 +191,29 @@ class Link:
 
 
 class _Pair:
-    """Who connected, and who listens."""
+    """Who connected, and who listens, once it was reached."""
 
-    def __init__(self, near: socket.socket, far: socket.socket) -> None:
+    def __init__(self, near: socket.socket) -> None:
         self.near = near
-        self.far = far
         self.forgotten = False
+        self._far: socket.socket | None = None
         self._ended = False
+
+    def reach(self, port: int) -> socket.socket:
+        """Connect to who listens; ``OSError`` if it can't be, or somebody has hung up."""
+        self._far = socket.create_connection(("127.0.0.1", port), timeout=5)
+        self._far.settimeout(None)
+        for sock in (self.near, self._far):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._ended:
+            raise ConnectionAbortedError
+        return self._far
 
     def hang_up(self, *, reset: bool = False) -> None:
         if self._ended:
             return
         self._ended = True
-        for sock in (self.near, self.far):
+        for sock in self._both():
             with suppress(OSError):
                 if reset:  # at the close that follows; a FIN must not go before it
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -207,9 +221,13 @@ class _Pair:
 
     def forget(self) -> None:
         self.forgotten = True
-        with suppress(OSError):
-            self.far.shutdown(socket.SHUT_RDWR)
+        if self._far is not None:
+            with suppress(OSError):
+                self._far.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self.near.close()
-        self.far.close()
+        for sock in self._both():
+            sock.close()
+
+    def _both(self) -> list[socket.socket]:
+        return [self.near] if self._far is None else [self.near, self._far]
