@@ -15,6 +15,7 @@ class Process:
     def __init__(self, name: str) -> None:
         self.name = name
         self.lines: list[str] = []
+        self._first = 0
         self._changed = threading.Condition()
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
@@ -24,11 +25,17 @@ class Process:
         """All that it wrote, standard output and error as they came."""
         return "\n".join(self.lines)
 
-    def wait_for_log(self, pattern: str, *, count: int = 1, timeout: float = 10.0) -> str:
-        """Wait for the ``count``-th line ever in which ``pattern`` is found, and give it back."""
+    def wait_for_log(
+        self, pattern: str, *, count: int = 1, timeout: float = 10.0, this_run: bool = False
+    ) -> str:
+        """Wait for the ``count``-th line in which ``pattern`` is found, and give it back.
+
+        Lines of earlier runs are counted unless it is to be ``this_run``.
+        """
+        first = self._first if this_run else 0
 
         def found() -> list[str]:
-            return [line for line in self.lines if re.search(pattern, line)]
+            return [line for line in self.lines[first:] if re.search(pattern, line)]
 
         with self._changed:
             if not self._changed.wait_for(lambda: len(found()) >= count, timeout):
@@ -103,6 +110,7 @@ class Process:
         self, command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | None = None
     ) -> None:
         assert not self.alive, f"{self.name} runs already"
+        self._first = len(self.lines)
         self._process = subprocess.Popen(
             command,
             cwd=cwd,

@@ -180,6 +180,8 @@ class House:
         deadline = time.monotonic() + timeout
         while self.ledger.missing(self.client.messages()) and time.monotonic() < deadline:
             time.sleep(0.1)
+        # Where nothing is missing, the bridge may have been started a moment ago.
+        self.bridge.wait_for_log("mqtt: connected", this_run=True, timeout=_PATIENCE)
         self.client.sync()
         return self.client.messages()
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes.client import Message, Version
 from tests.fakes.picture import noise, stamped
-from tests.faults.campaign import run
+from tests.faults.campaign import House, run
 from tests.faults.ledger import Asked, Ledger
 
 REQUESTS = int(os.environ.get("ESP32CAM_REQUESTS", "400"))
@@ -25,7 +25,15 @@ def test_each_request_has_one_result_and_no_picture_is_wrong(version: Version) -
     assert not verdict.wrong
     assert not verdict.unheard
     assert verdict.ok > len(house.ledger.asked) / 5
-    assert len(house.ledger.tally()) > 20
+    assert house.ledger.tally().total() > len(house.ledger.asked) / 5
+
+
+def test_a_bridge_that_was_started_last_is_there_when_all_is_settled() -> None:
+    with House(1) as house:
+        house.bridge.kill()
+        house.bridge.start(wait=False)
+        house.settle()
+        assert house.bridge.stop() == 0
 
 
 # The judge: it must be able to find fault.
