@@ -1,6 +1,7 @@
 """The firmware itself as a program, `esp32cam-sim`: what `make sim` builds out of firmware/."""
 
 import json
+import math
 import os
 import re
 import socket
@@ -159,9 +160,8 @@ class SimulatedBoard(Simulator):
         self._wait_for(lambda: self.state()["sockets"] == count, timeout)
 
     def clock(self) -> float:
-        """Now, by the clock that its pictures tell the time by, in milliseconds."""
-        uptime: float = self.state()["clock"]
-        return uptime
+        """Now, by the clock that its pictures tell the time by, in whole milliseconds as there."""
+        return math.floor(self.state()["clock"])
 
     def exposed(self, jpeg: bytes) -> float:
         """When a picture's exposure began, by that clock."""
