@@ -161,7 +161,8 @@ class SimulatedBoard(Simulator):
 
     def clock(self) -> float:
         """Now, by the clock that its pictures tell the time by, in whole milliseconds as there."""
-        return math.floor(self.state()["clock"])
+        uptime: float = self.state()["clock"]
+        return math.floor(uptime)
 
     def exposed(self, jpeg: bytes) -> float:
         """When a picture's exposure began, by that clock."""
