@@ -152,12 +152,12 @@ class App:
             for worker in workers:
                 self._refuse(worker, message, exc, done)
             return
-        now, wall = time.monotonic(), time.time()
+        wall = _wall(message.received)
         for worker in workers:
             request = Request(
                 id=wanted.id or new_id(),
                 camera=worker.name,
-                received=now,
+                received=message.received,
                 requested_at=wall,
                 reply=wanted.reply,
                 options=wanted.options,
@@ -211,8 +211,8 @@ class App:
         return Request(
             id=id_ or new_id(),
             camera=worker.name,
-            received=time.monotonic(),
-            requested_at=time.time(),
+            received=message.received,
+            requested_at=_wall(message.received),
             trigger=trigger,
             response_topic=message.response_topic,
             correlation_data=message.correlation_data,
@@ -477,6 +477,11 @@ class App:
             await self._storage.stop()
         self._systemd.close()
         _LOGGER.info("stopped")
+
+
+def _wall(moment: float) -> float:
+    """A monotonic moment as wall-clock time."""
+    return time.time() - (time.monotonic() - moment)
 
 
 def _after(count: int, done: Callable[[], None] | None) -> Callable[[], None] | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bridge.backoff import BackOff
 from bridge.connection import Broker, Connection
+from bridge.crowd import Crowd
 from bridge.errors import TooLarge
 from bridge.inbox import Inbox
 from bridge.outbox import WINDOW, Outbox
@@ -25,15 +26,20 @@ _MAX_REFUSED = 1000  # topics that the log has named; a response topic is anybod
 _TAKEN_OVER = 0x8E
 _UNSUPPORTED_VERSION = 0x84
 _PACKET_TOO_LARGE = 0x95  # Mosquitto's answer to what is over its message_size_limit
-# Publications that wait, a kilobyte each. At QoS 1 what we have not acknowledged bounds them; at
-# QoS 0 nothing does: past it a command is not taken in.
-_MOST_WAITING = 10_000
+_AT_ONCE = 4  # commands of one topic in one turn of the loop; more of them are a crowd
+# Commands of a crowd in one turn, and only while no more publications than that wait: another
+# camera's picture stands behind those. The broker acknowledges WINDOW of them at a time.
+_SERVED = 2 * WINDOW
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A command as it came; ``done`` is to be called when its last answer is handed over."""
+    """A command as it came at ``received``, monotonic seconds.
 
+    ``done`` is to be called when its last answer is handed over.
+    """
+
+    received: float
     topic: str
     payload: bytes
     retain: bool
@@ -72,13 +78,17 @@ class Mqtt:
         self._pool = pool
         self._topics: frozenset[str] = frozenset()
         self._inbox = Inbox()
+        self._crowd: Crowd[tuple[Message, Callable[[], None] | None]] = Crowd()
+        self._taken: dict[str, int] = {}  # commands in this turn of the loop, by topic
+        self._serving: asyncio.Handle | None = None
+        self._gathering = False  # publications, to send them in one piece
         self._connection: Connection | None = None
         self._v5 = broker.version != "3.1.1"
         self._refused_v5 = 0
         self._refused: set[str] = set()  # topics that were, for the log to say so once
         self._back_off = BackOff()
         self._hung_up = False
-        self.dropped = 0  # commands at QoS 0 that were too many
+        self.dropped = 0  # commands that were too many
         self._told: set[str] = set()  # why it fails, since it last worked: each is told once
         self._stopping = False
         self.trouble: str | None = None  # why the last connection ended or did not come about
@@ -172,7 +182,7 @@ class Mqtt:
         if connection is None:
             return
         deadline = time.monotonic() + timeout
-        while len(self._outbox) and connection.alive and time.monotonic() < deadline:  # noqa: ASYNC110
+        while (self._outbox or self._crowd) and connection.alive and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         connection.disconnect()
 
@@ -208,15 +218,6 @@ class Mqtt:
         correlation_data: bytes | None,
     ) -> None:
         """A command came in."""
-        if mid is None and len(self._outbox) >= _MOST_WAITING:
-            if not self.dropped:
-                _LOGGER.warning(
-                    "mqtt: %d answers wait for the broker: commands at QoS 0 are dropped until it "
-                    "has taken some; bridge/health counts them",
-                    len(self._outbox),
-                )
-            self.dropped += 1
-            return
         done = None
         if mid is not None:
             delivery = self._inbox.arrived(
@@ -231,6 +232,7 @@ class Mqtt:
                 return
             done = delivery.settle
         command = Message(
+            received=time.monotonic(),
             topic=topic,
             payload=payload,
             retain=retain,
@@ -238,9 +240,30 @@ class Mqtt:
             correlation_data=correlation_data,
             done=done if connection.v5 else None,
         )
+        # 3.1.1 allows 20 unacknowledged: one dead camera must not block the rest
+        accepted = done if not connection.v5 else None
+        taken = self._taken[topic] = self._taken.get(topic, 0) + 1
+        if taken <= _AT_ONCE and topic not in self._crowd:
+            self._take_up(command, accepted)
+        elif not self._crowd.put(topic, (command, accepted), len(payload)):
+            self._drop(done)
+
+    def _take_up(self, command: Message, accepted: Callable[[], None] | None) -> None:
         self._message(command)
-        if done is not None and not connection.v5:
-            done()  # 3.1.1 allows 20 unacknowledged: one dead camera must not block the rest
+        if accepted is not None:
+            accepted()
+
+    def _drop(self, done: Callable[[], None] | None) -> None:
+        """Bounded memory is worth more than an answer to each command of a flood."""
+        if not self.dropped:
+            _LOGGER.warning(
+                "mqtt: %d commands wait already: more are dropped until some are answered; "
+                "bridge/health counts them",
+                len(self._crowd),
+            )
+        self.dropped += 1
+        if done is not None:
+            done()
 
     def subscribed(self) -> None:
         """The broker has answered a subscription."""
@@ -267,10 +290,28 @@ class Mqtt:
             level = logging.DEBUG if known else logging.WARNING
             _LOGGER.log(level, "mqtt: the broker refuses %s: reason code 0x%02X", topic, code)
 
+    def turn(self) -> None:
+        """All that came in one turn of the loop was heard."""
+        self._taken.clear()
+        if self._serving is None:
+            self._serve()
+
+    def _serve(self) -> None:
+        """Take up some of those that wait, unless their answers would wait instead."""
+        served = 0
+        self._gathering = True
+        while self._crowd and served < _SERVED and len(self._outbox) < _SERVED:
+            self._take_up(*self._crowd.take())
+            served += 1
+        self._gathering = False
+        self.pump()
+        more = self._crowd and len(self._outbox) < _SERVED
+        self._serving = asyncio.get_running_loop().call_soon(self._serve) if more else None
+
     def pump(self) -> None:
         """Send what waits."""
         connection = self._connection
-        if connection is None or connection.reading:
+        if connection is None or connection.reading or self._gathering:
             return
         while (publication := self._outbox.next()) is not None:
             if publication.kind == "image" and (fault := connection.too_large(publication)):

@@ -22,7 +22,7 @@ class Owner:
     def lost(self, *, cut: bool) -> None:
         assert not cut
 
-    def pump(self) -> None:
+    def turn(self) -> None:
         pass
 
 
