@@ -9,6 +9,7 @@ import argparse
 import selectors
 import socket
 import time
+from typing import Self
 
 _TICK = 0.01  # seconds between two batches
 
@@ -22,11 +23,43 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=2)
     options = parser.parse_args()
-    with socket.create_connection(("127.0.0.1", options.port)) as sock:
-        sock.sendall(_packet(0x10, b"\0\4MQTT\4\2\0\0\0\7pounder"))
-        assert sock.recv(4) == b"\x20\2\0\0"
+    with _connect(options.port, b"pounder") as sock:
         print(_pound(sock, options), flush=True)
         sock.sendall(b"\xe0\0")
+
+
+def _connect(port: int, client_id: bytes) -> socket.socket:
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.sendall(_packet(0x10, b"\0\4MQTT\4\2\0\0" + len(client_id).to_bytes(2) + client_id))
+    assert sock.recv(4) == b"\x20\2\0\0"
+    return sock
+
+
+class Ear:
+    """Hears one topic at QoS 0, and costs so little that it does not hold up what is tested."""
+
+    def __init__(self, port: int, topic: str) -> None:
+        self.heard = bytearray()
+        self._sock = _connect(port, b"ear")
+        name = topic.encode()
+        self._sock.sendall(_packet(0x82, b"\0\1" + len(name).to_bytes(2) + name + b"\0"))
+        assert self._sock.recv(5) == b"\x90\3\0\1\0"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sock.close()
+
+    def listen(self, until: bytes, timeout: float) -> None:
+        """Take what comes until this is in it, for as long as ``timeout`` at most."""
+        deadline, at = time.monotonic() + timeout, len(self.heard)
+        while self.heard.find(until, max(at - len(until), 0)) < 0:
+            at = len(self.heard)
+            self._sock.settimeout(max(deadline - time.monotonic(), 0.001))
+            part = self._sock.recv(1 << 16)
+            assert part, "the broker has thrown the ear out"
+            self.heard += part
 
 
 def _pound(sock: socket.socket, options: argparse.Namespace) -> int:

@@ -5,10 +5,13 @@ import itertools
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +24,18 @@ from bridge.outbox import Outbox
 from bridge.threads import Pool
 from tests.conftest import StartBridge
 from tests.fakes import behaviours as b
-from tests.fakes.board import FakeBoard
+from tests.fakes.board import ESP32, FakeBoard
 from tests.fakes.broker import Broker
 from tests.fakes.client import Client, Message
 from tests.fakes.process import Process
+from tests.faults.pounder import Ear
 from tests.test_bridge import Talk, old
 
 ROOT = Path(__file__).parents[2]
 MEMORY = 40 * 1024 * 1024  # bytes that the bridge may grow by
 RATE = 10_000  # commands a second
-SECONDS = float(os.environ.get("ESP32CAM_POUND", "2"))
+POUND = os.environ.get("ESP32CAM_POUND")
+SECONDS = float(POUND or 2)
 
 Boards = Callable[..., FakeBoard]
 Brokers = Callable[..., Broker]
@@ -55,58 +60,66 @@ def test_each_of_ten_thousand_commands_a_second_has_one_result_and_so_has_each_o
     base_topic: str,
     qos: int,
 ) -> None:
-    # At QoS 1 the broker's own bound, 1,000 messages ahead of a client, would drop the others' too.
-    queue = ["max_queued_messages 0"] if qos else []
-    broker = own_broker(extra=["set_tcp_nodelay true", *queue])
-    door, yard = board("door"), board("yard")
+    # A broker's usual bound, 1,000 messages ahead of a client, would drop commands and results.
+    broker = own_broker(extra=["set_tcp_nodelay true", "max_queued_messages 0", "log_type none"])
+    door, yard = board("door", pace=ESP32), board("yard", pace=ESP32)
     process = bridge({"door": old(door), "yard": old(yard)}, on=broker, log={"level": "warning"})
     pounded = f"{base_topic}/door/result"
-    ear = client(on=broker, subscribe=[pounded])
     talk = Talk(client(on=broker, subscribe=[f"{base_topic}/yard/result"]), base_topic)
     numbers = itertools.count()
 
     def other() -> float:
-        """A picture of the other camera; how long it took, once its command was here."""
-        id_ = f"other{next(numbers)}"
+        """A picture of the other camera; how long it took, from command to result."""
+        id_, began = f"other{next(numbers)}", time.monotonic()
         talk.ask({"id": id_, "save": False}, "yard", timeout=10 + 4 * SECONDS)
         result = talk.result(id_, "yard", timeout=10 + 4 * SECONDS)
         assert result["status"] == "ok"
-        return float(result["duration"])
+        return time.monotonic() - began
 
-    for _ in range(50):
-        other()
+    quiet = [other() for _ in range(30)]
     memory, threads, fds = process.memory(), process.threads(), process.fds()
     command = [sys.executable, "-m", "tests.faults.pounder", str(broker.port)]
     options = ["--qos", str(qos), "--rate", str(RATE), "--seconds", str(SECONDS)]
-    with subprocess.Popen(
-        [*command, f"{base_topic}/door/capture", *options],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as pounder:
-        slowest = 0.0
+    with (
+        Ear(broker.port, pounded) as ear,
+        ThreadPoolExecutor(1) as thread,
+        subprocess.Popen(
+            [*command, f"{base_topic}/door/capture", *options],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as pounder,
+    ):
+        heard = thread.submit(ear.listen, b'{"id":"last"', 30 + 4 * SECONDS)
+        loud = []
         while pounder.poll() is None:
-            slowest = max(slowest, other())
+            loud.append(other())
         assert pounder.stdout is not None
         sent = int(pounder.stdout.read())
-    other()  # which stands behind all of them
-    ear.sync(timeout=10 + 4 * SECONDS)
+        talk.ask({"id": "last", "save": False})  # joins none of them, and so is behind them all
+        heard.result()
     grown = process.memory() - memory
-    results = [message.json for message in ear.messages(pounded)]
+    results = [json.loads(found) for found in re.findall(rb'\{"id":"\d+".*?\}', bytes(ear.heard))]
     codes = Counter(result["error"] for result in results)
-    print(f"QoS {qos}: {sent} commands, {codes}, {grown >> 20} MiB more; {slowest} s at most")
+    ratio = p95(loud) / p95(quiet)
+    print(f"QoS {qos}: {sent} commands, {codes}, {grown / 2**20:.1f} MiB more; the other's p95")
+    print(f"{p95(quiet):.3f} s, and {p95(loud):.3f} s during it: {ratio:.2f} times")
     assert sent == RATE * SECONDS
-    to_us, command_topic = f"Sending PUBLISH to {base_topic} ", f"'{base_topic}/door/capture'"
-    delivered = sum(to_us in line and command_topic in line for line in broker.lines)
-    if qos or "commands at QoS 0 are dropped" not in process.log:
-        assert len(results) == delivered
     assert set(Counter(result["id"] for result in results).values()) == {1}
+    if "more are dropped" not in process.log:
+        assert len(results) == sent
     assert codes.keys() == {None, "busy"}
     assert len(talk.messages("result", "yard")) == next(numbers)
-    if not qos or SECONDS <= 2:  # more than that at once is beyond a broker's usual bound
-        assert grown < MEMORY
+    assert grown < MEMORY
+    if POUND:  # a comparison of times is for a machine that does nothing else
+        assert ratio < 2
     assert process.threads() <= threads
     assert process.fds() <= fds
+
+
+def p95(samples: list[float]) -> float:
+    """What nineteen of twenty are not above."""
+    return statistics.quantiles(samples, n=20)[-1]
 
 
 def test_between_commands_that_come_at_once_the_cameras_have_their_turn(
