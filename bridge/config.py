@@ -405,6 +405,8 @@ SECTIONS: dict[KeyPath, type[BaseModel]] = {
 
 # --- reading it ------------------------------------------------------------------------------
 
+_LEAST = "cameras: {front_door: 'ws://192.168.1.50:81'}"
+
 
 def load(path: Path) -> Config:
     """The configuration in the file at ``path``.
@@ -413,14 +415,13 @@ def load(path: Path) -> Config:
         ConfigError: with everything that is wrong in it. No value of a secret is in there.
     """
     if not os.path.exists(path):
-        what_to_do = "copy the example, or name another with -c FILE"
+        what_to_do = f"write one with {_LEAST}, or name another with -c FILE"
         raise ConfigError([f"{path}: there is no such file: {what_to_do}"])
     document = yaml_file.read(path)
     data = document.data
     if not isinstance(data, dict):
         what = "it is empty" if data is None else "it has no keys"
-        least = "cameras: {front_door: 'ws://192.168.1.50:81'}"
-        raise ConfigError([f"{path}: {what}; the least that it needs is {least}"])
+        raise ConfigError([f"{path}: {what}; the least that it needs is {_LEAST}"])
     cameras = data.get("cameras")
     context = Context(
         Path(os.path.abspath(path.parent)),
