@@ -1,7 +1,9 @@
 """What the documents promise is what the code does: tables against who owns the words."""
 
+import importlib.util
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,8 @@ import pytest
 from bridge import command, errors, topics
 from bridge.__main__ import _parser
 from bridge.capture import Outcome, Request, result
-from bridge.config import load
 from bridge.state import CameraState
+from tests.markdown import blocks, documents, read
 
 ROOT = Path(__file__).parents[1]
 MQTT = (ROOT / "docs/mqtt.md").read_text()
@@ -72,24 +74,32 @@ def test_the_error_codes_are_all_there() -> None:
 README = (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", README, re.DOTALL))
-def test_a_configuration_in_the_readme_is_right(block: str, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(block)
-    assert load(tmp_path / "config.yaml").cameras
+def commands(document: str) -> list[str]:
+    return [line for block in blocks(document, "sh") for line in block.commands]
 
 
-def test_the_commands_in_the_readme_are_ones() -> None:
-    lines = re.findall(r"^\.venv/bin/esp32cam2mqtt (.*)$", README, re.MULTILINE)
-    assert len(lines) >= 3
-    for line in lines:
-        _parser().parse_args(shlex.split(line))
-    for target in re.findall(r"`?make (\w+)", README):
-        assert f"\n{target}:" in (ROOT / "Makefile").read_text()
-    for topic, payload in re.findall(
-        r"^mosquitto_pub -t (\S+)/capture -m (.*)$", README, re.MULTILINE
-    ):
-        assert topic == "esp32cam/front_door"
-        assert command.parse_capture(shlex.split(payload)[0].encode()).id == "ring-1"
+DOCUMENTS = [str(d) for d in documents() if d.parts[0] in ("README.md", "docs", "SECURITY.md")]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_commands_in_a_document_are_ones(document: str) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for line in commands(document):
+        program, *arguments = shlex.split(line)
+        if Path(program).name == "esp32cam2mqtt":
+            _parser().parse_args([a for a in arguments if a not in ("--help", "--version")])
+        elif program == "make":
+            assert all(f"\n{word}:" in makefile for word in arguments if "=" not in word), line
+        elif program == "python" and arguments[0] == "-m":
+            assert importlib.util.find_spec(arguments[1]) is not None, line
+    for target in re.findall(r"`make ([\w-]+)", read(document)):
+        assert f"\n{target}:" in makefile, target
+
+
+def test_the_extras_in_the_documents_are_there() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    documented = {words(row[0])[0] for row in table(read("docs/install.md"), "extra")}
+    assert documented >= project["optional-dependencies"].keys() - {"dev"}
 
 
 def test_the_topics_in_the_readme_exist() -> None:
@@ -98,9 +108,7 @@ def test_the_topics_in_the_readme_exist() -> None:
     assert {topic.replace("front_door", "porch") for topic in documented} <= known
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "docs/mqtt.md"])
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_the_files_that_a_document_names_exist(document: str) -> None:
-    text = (ROOT / document).read_text()
-    named = set(re.findall(r"`((?:bridge|docs|tests)/[\w/-]+\.\w+)`", text))
-    named |= {str(Path(document).parent / link) for link in re.findall(r"\]\(([\w./-]+)\)", text)}
+    named = set(re.findall(r"`((?:bridge|docs|tests|docker)/[\w/-]+\.\w+)`", read(document)))
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
