@@ -124,4 +124,5 @@ def house(tmp_path: Path) -> Iterator[House]:
     with Broker() as broker, FakeBoard(framesize="UXGA", size=84123) as board:
         made = House(tmp_path, broker, board)
         yield made
-        assert made.stop() == 0
+        if made.alive:
+            assert made.stop() == 0

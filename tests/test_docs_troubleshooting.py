@@ -1,7 +1,6 @@
 """docs/troubleshooting.md: the bridge says what stands in its boxes, in just these words."""
 
 import re
-import shlex
 import time
 from collections.abc import Callable
 
@@ -145,12 +144,3 @@ def test_every_error_is_in_the_table_at_the_top() -> None:
     assert documented == real - {"unknown_camera", "shutting_down"}
     sections = {anchor for row in rows for anchor in re.findall(r"\(#([\w-]+)\)", row[1])}
     assert sections <= anchors(DOCUMENT)
-
-
-def test_its_shell_lines_are_for_topics_that_exist() -> None:
-    known = {word for row in table(read("docs/mqtt.md"), "topic") for word in words(row[0])}
-    known |= {topic.replace("porch", "+") for topic in known}
-    lines = [shlex.split(line) for block in blocks(DOCUMENT, "sh") for line in block.commands]
-    topics = [line[at + 1] for line in lines for at, word in enumerate(line) if word == "-t"]
-    assert len(topics) == 3
-    assert set(topics) <= known
