@@ -146,3 +146,9 @@ def test_the_topics_in_the_readme_exist() -> None:
 def test_the_files_that_a_document_names_exist(document: str) -> None:
     named = set(re.findall(r"`((?:bridge|docs|tests|docker)/[\w/-]+\.\w+)`", read(document)))
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_every_module_is_in_the_plan_of_the_house() -> None:
+    named = set(re.findall(r"`bridge/([\w/]+\.py)`", read("docs/architecture.md")))
+    real = {path.name for path in (ROOT / "bridge").glob("*.py")} - {"__init__.py"}
+    assert sorted(real - named) == []
