@@ -66,7 +66,8 @@ class Camera:
         target: where it is.
         key: for a v1 board that wants one.
         pool: threads for connecting.
-        lost: called when an idle or used connection breaks, with the reason.
+        lost: called when a connection breaks, idle or used, with the reason; what ends it while it
+            is made, such as a wrong key, is for ``connect`` to raise.
         met: called when a board has introduced itself.
     """
 
@@ -91,6 +92,7 @@ class Camera:
         self._waiter: asyncio.Future[None] | None = None
         self._failure: BridgeError | None = None
         self._asked = False
+        self._making = False
         self._hello_expected = config.protocol != "legacy"
         self._ids = itertools.count(1)
         self.hello: protocol.Hello | None = None
@@ -131,11 +133,14 @@ class Camera:
             message=self._message,
             lost=self._broke,
         )
+        self._making = True
         try:
             await self._introduce(deadline)
         except BaseException:
             self.abort()
             raise
+        finally:
+            self._making = False
 
     async def _introduce(self, deadline: float) -> None:
         if not self._hello_expected:
@@ -148,7 +153,10 @@ class Camera:
                 await self._next(wait, wait)  # what else it says is not for us yet
         except CaptureTimeout:
             if v1:
-                raise Unreachable("the board did not introduce itself as a v1 board") from None
+                raise Unreachable(
+                    "the board did not introduce itself as a v1 board; with the original sketch "
+                    "it wants protocol: auto or legacy"
+                ) from None
             self._hello_expected = False
             return
         except (CameraFailed, BadImage) as exc:
@@ -371,7 +379,8 @@ class Camera:
         self._failure = reason
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(reason)
-        self._lost(reason)
+        if not self._making:
+            self._lost(reason)
 
     def abort(self) -> None:
         """Drop the connection."""

@@ -58,6 +58,9 @@ def _other(fault: ErrorDetails, path: KeyPath, keys: Callable[[KeyPath], Iterabl
             return f"unknown key{did_you_mean(str(path[-1]), keys(path[:-1]))}"
         case "too_short":
             return "expected at least one camera"
+        case "dict_type" if path == ("cameras",):
+            such = "cameras, such as front_door: ws://192.168.1.50:81"
+            return f"expected {such}{_got(fault['input'], path)}"
         case "model_type" | "model_attributes_type" | "dict_type":
             hint = " (leave it out, or write {} for the defaults)" if fault["input"] is None else ""
             return f"expected a block of keys{_got(fault['input'], path)}{hint}"

@@ -33,6 +33,7 @@ _HEAD_ENDS = re.compile(rb"\n\r?\n")
 _LOW_WATER = 60_000  # stays below the smallest receive buffer that Linux gives by default
 _FRAGMENTS = 8192  # of one message; 4 MiB in a board's segments of 1,436 bytes are 3,000
 _MESSAGES = 200  # in a second without a question, pings too; a picture needs two, a heartbeat one
+_FULL = "hung up before the handshake was over; are all its connections taken?"
 _TURN = 8  # frames that one board is heard for, before it is the others' turn
 
 
@@ -118,6 +119,8 @@ class Opening:
             except OSError as exc:
                 failure = exc
             sock.close()
+        if isinstance(failure, ConnectionResetError):
+            raise Unreachable(f"{self._where} {_FULL}") from failure
         raise Unreachable(f"{self._where}: {_why(failure)}") from failure
 
     def _context(self) -> ssl.SSLContext:
@@ -168,13 +171,15 @@ class Opening:
         if status in (401, 403):
             return Unauthorized(f"{self._where} answers {status}: check username and password")
         if status is not None and status != 101:
-            return Unreachable(f"{self._where} is no WebSocket: it answers with status {status}")
+            hint = "" if self._port == 81 else "; boards have theirs on port 81"
+            what = f"is no WebSocket: it answers with status {status}{hint}"
+            return Unreachable(f"{self._where} {what}")
         if isinstance(exc, ssl.SSLError):
             return Unreachable(f"{self._where}: TLS: {self._trust.explain(exc)}")
         if isinstance(exc, TimeoutError | websocket.WebSocketTimeoutException):
             return Unreachable(f"{self._where} was silent during the handshake")
         if isinstance(exc, ConnectionError | websocket.WebSocketConnectionClosedException):
-            return Unreachable(f"{self._where} hung up during the handshake; is it full?")
+            return Unreachable(f"{self._where} {_FULL}")
         return Unreachable(f"{self._where}: no WebSocket handshake: {_why(exc)}")
 
     def _left(self) -> float:

@@ -375,6 +375,7 @@ class _Composer:
 _IN_WORDS = {
     "mapping values": "a ': ' where none can be: is this line indented like its neighbours, is the"
     " one above complete, and is text with ': ' in quotes?",
+    "a tab character": "indent with spaces, not tabs",
     "cannot start any token": "no value begins with this character: indent with spaces, not tabs,"
     " and put text that begins with @, %, ` or the like in quotes",
     "end of stream": "the quote that is opened here is never closed",

@@ -1,14 +1,14 @@
 #!/bin/sh
 # What is needed beside Python, as Debian packages: installed where that is allowed, else named.
 #
-#   tests/install-packages.sh tests      a Mosquitto to talk to, openssl for its certificates,
+#   tests/install-packages.sh tests      a Mosquitto to talk to, its clients, openssl for certificates,
 #                                        libturbojpeg to turn pictures without loss
 #   tests/install-packages.sh firmware   a compiler, and the libraries that a board's SDK has too
 set -eu
 packages=""
 for set in "$@"; do
     case "$set" in
-    tests) packages="$packages mosquitto openssl libturbojpeg0" ;;
+    tests) packages="$packages mosquitto mosquitto-clients openssl libturbojpeg0" ;;
     firmware)
         packages="$packages g++ make cmake pkg-config"
         packages="$packages libcjson-dev libmbedtls-dev libturbojpeg0-dev doctest-dev"

@@ -617,6 +617,20 @@ async def test_a_handshake_that_fails_has_a_name(board: Boards, what: str) -> No
         await it.fresh()
 
 
+@pytest.mark.parametrize(
+    ("behaviour", "hint"),
+    [(b.slots_full, "are all its connections taken"), (b.http("200 OK"), "on port 81")],
+)
+@in_loop
+async def test_a_handshake_that_fails_says_where_to_look(
+    board: Boards, behaviour: OnConnect, hint: str
+) -> None:
+    old = board()
+    old.script(behaviour)
+    async with subject(old) as it:
+        assert hint in await it.fail("unreachable")
+
+
 @in_loop
 async def test_a_full_board_is_tried_again_after_a_second(board: Boards) -> None:
     old = board()

@@ -534,6 +534,7 @@ def test_no_more_than_a_hundred_problems_are_told(problems: Problems) -> None:
         ("a: [1\nb: 2\n", r":2: column 2: .*comma or the closing bracket.*opened in line 1"),
         ("a: b: c\n", ":1: column 5: .*a ': ' where none can be"),
         ("a:\n\tb: c\n", ":2: column 1: .*spaces, not tabs"),
+        ("a:\n  b: c\n\td: e\n", ":3: column 1: .*spaces, not tabs"),
         ("a: 1\n'b: 2\n", ":2: column 1: .*the quote that is opened here is never closed"),
         ("a: b\nc\nd: e\n", ":2: column 1: .*a key without its ': '"),
         ("a: 1\n- b\n", ":2: column 1: .*indented like its neighbours"),
@@ -548,6 +549,9 @@ def test_no_more_than_a_hundred_problems_are_told(problems: Problems) -> None:
         ("x" * (1024 * 1024 + 1), ": larger than 1024 KiB"),
         ("", ": it is empty; the least that it needs is cameras:"),
         ("# nothing\n", ": it is empty; "),
+        ("cameras:\n", ":1: cameras: expected cameras, such as .*, got nothing"),
+        ("cameras: [front_door]\n", ":1: cameras: expected cameras, such as .*, got a list"),
+        ("cameras: {}\n", ":1: cameras: expected at least one camera"),
         ("hello\n", ": it has no keys; "),
         ("[]\n", ": it has no keys; "),
     ],
@@ -577,7 +581,7 @@ def test_aliases_that_stand_for_billions_are_refused_at_once(tmp_path: Path) -> 
 
 def test_a_file_that_is_not_there_a_folder_or_no_text_is_told(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    with pytest.raises(ConfigError, match=r"there is no such file: .* -c FILE"):
+    with pytest.raises(ConfigError, match=r"there is no such file: write .*ws://.* -c FILE"):
         load(path)
     with pytest.raises(ConfigError, match="this is a folder"):
         load(tmp_path)

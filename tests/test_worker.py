@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -11,13 +12,13 @@ from typing import Any, ParamSpec
 
 import pytest
 
-from bridge.camera import Camera
+from bridge.camera import Camera, target_with_path
 from bridge.capture import Options, Request
 from bridge.outbox import Outbox
 from bridge.publisher import CameraPublisher
 from bridge.threads import Pool
 from bridge.topics import CameraTopics
-from bridge.wire import Target
+from bridge.wire import Target, Wire
 from bridge.worker import Worker
 from tests.fakes import behaviours as b
 from tests.fakes.board import FakeBoard
@@ -45,7 +46,13 @@ class Subject:
     """A worker that runs, what it published, and between which bounds it drew its pauses."""
 
     def __init__(
-        self, board: FakeBoard, monkeypatch: pytest.MonkeyPatch, *, pause: float = 0.0, **more: Any
+        self,
+        board: FakeBoard,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        pause: float = 0.0,
+        key: str | None = None,
+        **more: Any,
     ) -> None:
         self.board = board
         self.bounds: asyncio.Queue[tuple[float, float]] = asyncio.Queue()
@@ -60,8 +67,8 @@ class Subject:
             config,
             camera=lambda lost, met: Camera(
                 config,
-                target=Target(board.url),
-                key=None,
+                target=target_with_path(Target(board.url), config.protocol),
+                key=key,
                 pool=Pool(1, name="connect"),
                 lost=lost,
                 met=met,
@@ -159,6 +166,27 @@ async def test_pauses_start_anew_once_the_board_was_there(
             it.bounds.get_nowait()
         away.drop()
         assert await it.drawn(2) == [(0, 1), (0, 2)]
+
+
+@in_loop
+async def test_a_key_that_is_refused_is_what_the_log_says_and_counts_once(
+    board: Boards, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    locked = board(wire="v1", key="right")
+    send = Wire.send
+
+    def send_and_be_refused(wire: Wire, text: str) -> None:
+        send(wire, text)
+        locked.wait_for_open(0)  # its answer and its hanging up are then read in one go
+
+    monkeypatch.setattr(Wire, "send", send_and_be_refused)
+    async with Subject(locked, monkeypatch, key="wrong", protocol="auto", pause=60) as it:
+        assert await it.drawn(1) == [(0, 1)]
+        it.worker.stop()
+        await it.over()
+        assert it.bounds.empty()
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert re.fullmatch("camera door: not connected: .*; is the key right[?]", warning)
 
 
 @in_loop
