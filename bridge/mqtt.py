@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from bridge.backoff import BackOff
 from bridge.connection import Broker, Connection
-from bridge.crowd import Crowd
 from bridge.errors import TooLarge
-from bridge.inbox import Inbox
+from bridge.inbox import Crowd, Inbox
 from bridge.outbox import WINDOW, Outbox
 from bridge.threads import Pool
 

@@ -1,6 +1,6 @@
 """Commands that wait: each topic's in order, topics in turn, and no more than there is room for."""
 
-from bridge.crowd import Crowd
+from bridge.inbox import Crowd
 
 
 def test_topics_have_their_turn_and_each_keeps_its_order() -> None:

@@ -148,7 +148,7 @@ REQUEST = [
     ),
     Break(
         "a flood on one topic holds up nobody on another",
-        "crowd.py",
+        "inbox.py",
         "self._lines[topic] = line",
         "self._lines = {topic: line, **self._lines}",
         "test_crowd.py::test_topics_have_their_turn_and_each_keeps_its_order",
