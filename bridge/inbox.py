@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 MAX_BYTES = 24 * 1024 * 1024
 """What all that wait may take. Past it, a command is not taken in."""
 
-_EACH = 512  # bytes that a command takes beside its payload, measured
+_EACH = 512  # bytes that a command takes beside what its sender chose; an estimate
 
 _T = TypeVar("_T")
 
