@@ -244,10 +244,8 @@ class Mqtt:
         taken = self._taken[topic] = self._taken.get(topic, 0) + 1
         if taken <= _AT_ONCE and topic not in self._crowd:
             self._take_up(command, accepted)
-        else:
-            size = len(payload) + len(response_topic or "") + len(correlation_data or b"")
-            if not self._crowd.put(topic, (command, accepted), size):
-                self._drop(done)
+        elif not self._crowd.put(topic, (command, accepted), len(payload)):
+            self._drop(done)
 
     def _take_up(self, command: Message, accepted: Callable[[], None] | None) -> None:
         self._message(command)
