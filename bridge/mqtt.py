@@ -26,6 +26,7 @@ _TAKEN_OVER = 0x8E
 _UNSUPPORTED_VERSION = 0x84
 _PACKET_TOO_LARGE = 0x95  # Mosquitto's answer to what is over its message_size_limit
 _AT_ONCE = 4  # commands of one topic in one turn of the loop; more of them are a crowd
+_LARGE = 16 * 1024  # bytes of a command that is refused, or made small, sooner than it waits
 # Commands of a crowd in one turn, and only while no more publications than that wait: another
 # camera's picture stands behind those. The broker acknowledges WINDOW of them at a time.
 _SERVED = 2 * WINDOW
@@ -242,9 +243,10 @@ class Mqtt:
         # 3.1.1 allows 20 unacknowledged: one dead camera must not block the rest
         accepted = done if not connection.v5 else None
         taken = self._taken[topic] = self._taken.get(topic, 0) + 1
-        if taken <= _AT_ONCE and topic not in self._crowd:
+        size = len(payload) + len(response_topic or "") + len(correlation_data or b"")
+        if size > _LARGE or (taken <= _AT_ONCE and topic not in self._crowd):
             self._take_up(command, accepted)
-        elif not self._crowd.put(topic, (command, accepted), len(payload)):
+        elif not self._crowd.put(topic, (command, accepted), size):
             self._drop(done)
 
     def _take_up(self, command: Message, accepted: Callable[[], None] | None) -> None:
