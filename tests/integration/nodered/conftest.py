@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Board, configuration
+from tests.fakes import behaviours as b
 from tests.fakes.board import FakeBoard
 from tests.fakes.bridge import Bridge
 from tests.fakes.broker import Broker
@@ -46,7 +47,7 @@ def neighbourhood(
         with Bridge(config, client, base_topic=BASE) as bridge:
             for camera in ("porch", "garden"):
                 client.wait(f"{BASE}/{camera}/availability", lambda m: m.payload == b"online")
-            yield House(node_red, broker.port, client, porch, garden)
+            yield House(node_red, bridge, broker.port, client, porch=porch, garden=garden)
             assert bridge.stop() == 0
             assert "Traceback (most" not in bridge.log
 
@@ -59,4 +60,4 @@ def house(neighbourhood: House) -> Iterator[House]:
     yield neighbourhood
     for board in neighbourhood.boards.values():
         if isinstance(board, FakeBoard):
-            board.script()
+            board.always(b.normal)

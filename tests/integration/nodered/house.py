@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.conftest import Board
+from tests.fakes.board import FakeBoard
+from tests.fakes.bridge import Bridge
 from tests.fakes.client import Client, Message
 from tests.integration.nodered import flows
-from tests.integration.nodered.node_red import NodeRed
+from tests.integration.nodered.node_red import Answer, NodeRed
 
 BASE = "esp32cam"
 PICTURE = f"{BASE}/porch/image"
@@ -22,12 +24,21 @@ class House:
     """
 
     def __init__(
-        self, node_red: NodeRed, port: int, client: Client, porch: Board, garden: Board
+        self,
+        node_red: NodeRed,
+        bridge: Bridge,
+        port: int,
+        client: Client,
+        *,
+        porch: Board,
+        garden: FakeBoard,
     ) -> None:
         self.node_red = node_red
+        self.bridge = bridge
         self.port = port
         self.client = client
-        self.boards = {"porch": porch, "garden": garden}
+        self.garden = garden
+        self.boards: dict[str, Board] = {"porch": porch, "garden": garden}
         self.patience = 10.0
 
     @property
@@ -49,6 +60,10 @@ class House:
     ) -> list[Message]:
         """What the bridge has published there since the deploy."""
         return self.client.wait(topic, predicate, count=count, timeout=self.patience)
+
+    def get(self, path: str) -> Answer:
+        """Open a page."""
+        return self.node_red.get(path, timeout=self.patience)
 
     def until(self, what: str, condition: Callable[[], object]) -> None:
         """Wait until something can be seen from outside."""
@@ -88,15 +103,24 @@ class House:
             self.come_back(camera)
 
     def come_back(self, camera: str) -> None:
-        """Let it be there again, and wait until the bridge knows."""
+        """Let it be there again, and wait until it takes a picture."""
         self.boards[camera].resume()
         deadline = time.monotonic() + 20
-        while not self._is_online(camera):
+        while self._asked(camera) != "ok":
             assert time.monotonic() < deadline, f"{camera} does not come back"
-            # The bridge waits before it tries again; a command makes it try at once.
-            self.client.request(f"{BASE}/{camera}/capture", {"reply": "result"})
 
-    def _is_online(self, camera: str) -> bool:
-        self.client.sync()
-        said = self.client.messages(f"{BASE}/{camera}/availability")
-        return not said or said[-1].payload == b"online"
+    @contextmanager
+    def frozen_bridge(self) -> Iterator[None]:
+        """The bridge says nothing at all; afterwards it has done what was asked meanwhile."""
+        self.bridge.freeze()
+        try:
+            yield
+        finally:
+            self.bridge.thaw()
+            for camera in self.boards:
+                self._asked(camera)
+
+    def _asked(self, camera: str) -> str:
+        command = {"reply": "result", "save": False}
+        status: str = self.client.request(f"{BASE}/{camera}/capture", command).json["status"]
+        return status
