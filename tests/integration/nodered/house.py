@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from tests.conftest import Board
 from tests.fakes.board import FakeBoard
 from tests.fakes.bridge import Bridge
 from tests.fakes.client import Client, Message
+from tests.fakes.simulator import SimulatedBoard
 from tests.integration.nodered import flows
 from tests.integration.nodered.node_red import Answer, NodeRed
 
@@ -104,10 +105,12 @@ class House:
 
     def come_back(self, camera: str) -> None:
         """Let it be there again, and wait until it takes a picture."""
-        self.boards[camera].resume()
+        board = self.boards[camera]
+        board.resume()
         deadline = time.monotonic() + 20
-        while self._asked(camera) != "ok":
-            assert time.monotonic() < deadline, f"{camera} does not come back"
+        with board.hurrying() if isinstance(board, SimulatedBoard) else nullcontext():
+            while self._asked(camera) != "ok":
+                assert time.monotonic() < deadline, f"{camera} does not come back"
 
     @contextmanager
     def frozen_bridge(self) -> Iterator[None]:

@@ -110,8 +110,7 @@ class NodeRed(Process):
             self._statuses.clear()
             self._debugged.clear()
         self._deployed = nodes
-        headers = {"Node-RED-Deployment-Type": "full"}
-        answer = self.request("POST", "/flows", json.dumps(nodes).encode(), **headers)
+        answer = self.request("POST", "/flows", json.dumps(nodes).encode())
         assert answer.status == 204, answer
         wanted = {node["id"] for node in nodes if node["type"] in ("mqtt in", "mqtt out")}
         self.wait_until(
@@ -160,12 +159,10 @@ class NodeRed(Process):
         body: bytes | None = None,
         *,
         timeout: float = 30.0,
-        **headers: str,
     ) -> Answer:
         """An HTTP request, once."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        if body is not None:
-            headers["Content-Type"] = "application/json"
+        headers = {} if body is None else {"Content-Type": "application/json"}
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
