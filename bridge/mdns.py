@@ -57,7 +57,7 @@ async def find(timeout: float) -> list[Board]:
     Raises:
         OSError: there is no network to ask on.
     """
-    from zeroconf import Zeroconf
+    from zeroconf import DNSQuestionType, Zeroconf
     from zeroconf.asyncio import AsyncServiceBrowser, AsyncZeroconf
 
     deadline = time.monotonic() + timeout
@@ -81,9 +81,16 @@ async def find(timeout: float) -> list[Board]:
         raise OSError(str(exc)) from exc
     try:
         async with asyncio.TaskGroup() as asking:
-            browser = AsyncServiceBrowser(zeroconf.zeroconf, SERVICE, handlers=[change])
+            browser = AsyncServiceBrowser(
+                zeroconf.zeroconf,
+                SERVICE,
+                handlers=[change],
+                question_type=DNSQuestionType.QM,  # of a shared port, another may get a unicast
+            )
             await asyncio.sleep(timeout)
             await browser.async_cancel()
+            for name in names:  # once more, for what a second board of the name has said since
+                asking.create_task(ask(zeroconf.zeroconf, name))
     finally:
         await zeroconf.async_close()
     return sorted(found.values(), key=lambda board: (board.name, board.address))
@@ -91,12 +98,12 @@ async def find(timeout: float) -> list[Board]:
 
 async def _resolve(zeroconf: Any, name: str, timeout: float) -> list[Board]:
     """A board for each of the addresses that a name has: two boards may claim the same one."""
-    from zeroconf import Error, IPVersion
+    from zeroconf import DNSQuestionType, Error, IPVersion
     from zeroconf.asyncio import AsyncServiceInfo
 
     try:
         info = AsyncServiceInfo(SERVICE, name)
-        if not await info.async_request(zeroconf, timeout * 1000):
+        if not await info.async_request(zeroconf, timeout * 1000, DNSQuestionType.QM):
             return []
     except Error:  # a name that can't be one
         return []

@@ -126,12 +126,12 @@ def _find(text: str, block: str) -> _Place | None:
 
 
 def _measure(events: Any, key: Any, start: Any) -> _Place:
-    if isinstance(start, yaml.ScalarEvent) and start.style is None and not start.value:
-        mark = key.end_mark
-        return _Place(mark.line, mark.column, key.start_mark.column + _INDENT)
+    if isinstance(start, yaml.ScalarEvent) and not start.style and not start.value:
+        end: Any = key.end_mark
+        return _Place(end.line, end.column, key.start_mark.column + _INDENT)
     if not isinstance(start, yaml.MappingStartEvent):
         raise NoPlaceError(f"{key.value!r} is no block of keys")
-    mark = start.end_mark
+    mark: Any = start.end_mark
     place = _Place(mark.line, mark.column, key.start_mark.column, flow=bool(start.flow_style))
     event: Any
     while not isinstance(event := next(events), yaml.MappingEndEvent):
@@ -149,16 +149,16 @@ def _measure(events: Any, key: Any, start: Any) -> _Place:
 
 def _skip(events: Any, event: Any) -> Any:
     """Pass over a value; where its last character is."""
-    end, depth = None, 0
+    end: Any = None
+    depth = 0
     while True:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         written = isinstance(event, (yaml.ScalarEvent, yaml.AliasEvent))
-        closed = isinstance(event, yaml.CollectionEndEvent) and (
-            event.end_mark.index > event.start_mark.index  # a bracket; blocks end in nothing
-        )
+        ends = isinstance(event, yaml.CollectionEndEvent)
+        closed = ends and event.end_mark.index > event.start_mark.index  # a bracket
         if written or closed:
             end = event.end_mark
         if depth == 0:

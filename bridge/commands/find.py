@@ -23,12 +23,12 @@ from bridge.yaml_edit import Entry
 
 _NOTHING = """\
 no board has answered within {timeout:g} s. What to check:
-  - Is this computer on the boards' own network? What they announce does not leave it: no VLAN, no guest
-    network, and of a container only one with the host's network.
-  - Does the access point keep its clients apart (AP or client isolation), or swallow multicast? Does a
-    firewall here close UDP port 5353?
-  - Do the boards run this project's firmware, and are they on the Wi-Fi? The original sketch does not
-    announce itself: try its address with  esp32cam2mqtt capture ws://ADDRESS:81"""
+  - Is this computer on the boards' own network? What they announce does not leave it: no VLAN, no
+    guest network, and of a container only one with the host's network.
+  - Does the access point keep its clients apart (AP or client isolation), or swallow multicast?
+    Does a firewall here close UDP port 5353?
+  - Do the boards run this project's firmware, and are they on the Wi-Fi? The original sketch
+    does not announce itself: try its address with  esp32cam2mqtt capture ws://ADDRESS:81"""
 
 
 def find(options: argparse.Namespace) -> int:
@@ -60,7 +60,7 @@ def find(options: argparse.Namespace) -> int:
 
 @dataclass(slots=True)
 class _Known:
-    """What the configuration has: its cameras' places, names that are taken, whose board is whose."""
+    """What the configuration has: its cameras' places, taken names, and whose board is whose."""
 
     urls: dict[str, str]
     taken: set[str]
