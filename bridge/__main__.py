@@ -1,7 +1,8 @@
-"""The command line: ``esp32cam2mqtt run``, ``check``, ``capture``, ``demo``."""
+"""The command line: ``esp32cam2mqtt run``, ``check``, ``capture``, ``find``, ``demo``."""
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
 import sys
@@ -17,6 +18,7 @@ _EXAMPLES = """\
 examples:
   esp32cam2mqtt demo                                    try everything, with no board and no broker
   esp32cam2mqtt capture ws://192.0.2.10:81 -o door.jpg  one picture, with no broker
+  esp32cam2mqtt find --write                            boards on this network, into config.yaml
   esp32cam2mqtt check --connect                         is all of it right, and all of them there?
   esp32cam2mqtt run -c /etc/esp32cam2mqtt/config.yaml   the bridge
 
@@ -36,13 +38,17 @@ def _main(arguments: list[str]) -> int:
         if command == "run":
             return _run(options)
         if command == "check":
-            from bridge.commands import check
+            from bridge.commands.check import check
 
             return check(options)
         if command == "capture":
-            from bridge.commands import capture
+            from bridge.commands.capture import capture
 
             return capture(options)
+        if command == "find":
+            from bridge.commands.find import find
+
+            return find(options)
         from bridge.demo.play import demo
 
         return demo(options)
@@ -117,6 +123,14 @@ def _parser() -> argparse.ArgumentParser:
     capture.add_argument("--quality", type=int, metavar="N", help="4 (best) to 63")
     capture.add_argument("--timeout", type=float, metavar="SECONDS", help="for all of it")
 
+    find = commands.add_parser(
+        "find", parents=[common], help="boards on the network that announce themselves"
+    )
+    find.add_argument(
+        "--timeout", type=_a_while, default=4.0, metavar="SECONDS", help="how long to look (4)"
+    )
+    find.add_argument("--write", action="store_true", help="add new ones to the configuration")
+
     demo = commands.add_parser(
         "demo", parents=[common], help="broker, board and bridge in one; needs nothing"
     )
@@ -124,6 +138,14 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--board-only", action="store_true", help="just the virtual board")
     demo.add_argument("--port", type=int, help="the board's port (8181; any free one otherwise)")
     return parser
+
+
+def _a_while(text: str) -> float:
+    """Seconds; argparse makes a sentence of what is raised."""
+    with contextlib.suppress(ValueError):
+        if 0.1 <= float(text) <= 60:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected seconds from 0.1 to 60, got {text!r:.60}")
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

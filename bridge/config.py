@@ -47,16 +47,16 @@ __all__ = [
 _LEAST = "cameras: {front_door: 'ws://192.168.1.50:81'}"
 
 
-def load(path: Path) -> Config:
-    """The configuration in the file at ``path``.
+def load(path: Path, text: str | None = None) -> Config:
+    """The configuration in the file at ``path``; with ``text``, as if that were in it.
 
     Raises:
         ConfigError: with everything that is wrong in it. No value of a secret is in there.
     """
-    if not os.path.exists(path):
+    if text is None and not os.path.exists(path):
         what_to_do = f"write one with {_LEAST}, or name another with -c FILE"
         raise ConfigError([f"{path}: there is no such file: {what_to_do}"])
-    document = yaml_file.read(path)
+    document = yaml_file.read(path, text)
     data = document.data
     if not isinstance(data, dict):
         what = "it is empty" if data is None else "it has no keys"

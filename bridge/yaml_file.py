@@ -48,18 +48,21 @@ class Given(str):
     __slots__ = ()
 
 
-def read(path: Path) -> "Document":
+def read(path: Path, text: str | None = None) -> "Document":
     """The document at ``path``; faults that leave something to look at are in its ``problems``.
+
+    With ``text``, the document that would be there if it had that.
 
     Raises:
         ConfigError: there is nothing to look at: no such file, no YAML, too much of it.
     """
     document = Document(str(path))
     tags = _Tags(document, path.parent)
-    try:
-        text = _read_text(path)
-    except ValueError as exc:
-        raise ConfigError([f"{path}: {exc}"]) from exc
+    if text is None:
+        try:
+            text = _read_text(path)
+        except ValueError as exc:
+            raise ConfigError([f"{path}: {exc}"]) from exc
     document.compose(text, tags.scalar)
     return document
 

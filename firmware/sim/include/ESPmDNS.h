@@ -1,4 +1,4 @@
-// Arduino's mDNS: nothing is sent, but what would be is told by the simulator's `state`.
+// Arduino's mDNS: told by the simulator's `state`, and with --mdns to everybody who asks.
 #pragma once
 
 #include <Arduino.h>
@@ -7,7 +7,6 @@ class MDNSResponder {
  public:
   bool begin(const char* host_name);
   bool begin(const String& host_name) { return begin(host_name.c_str()); }
-  void end();
   void setInstanceName(const char* name);
   void setInstanceName(String name) { setInstanceName(name.c_str()); }
   bool addService(const char* service, const char* protocol, uint16_t port);

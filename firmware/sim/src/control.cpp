@@ -24,6 +24,7 @@ std::string state() {
   tell_chip(state);
   tell_camera(state);
   tell_radio(state);
+  tell_mdns(state);
   net::tell(state);
   tell_websockets(state);
   tell_update(state);

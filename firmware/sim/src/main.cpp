@@ -34,6 +34,7 @@ constexpr const char* kUsage =
     "  --nvs FILE                   where settings are kept; else they end with the program\n"
     "  --wifi SSID:PASSWORD         the network there is\n"
     "  --unconfigured               the board does not know it yet\n"
+    "  --mdns                       it can be found: answers multicast DNS\n"
     "  --no-psram, --no-camera, --no-led, --sensor OV2640|OV3660|OV5640, --fps X\n"
     "  --link-rate BYTES_PER_S      of its Wi-Fi; 0: no limit\n"
     "  --control PATH               a Unix socket for its knobs\n"
@@ -75,6 +76,7 @@ void read_options(int count, char** words) {
       {"nvs", kText, &options.nvs},
       {"wifi", kWifi, nullptr},
       {"unconfigured", kFlag, &options.unconfigured},
+      {"mdns", kFlag, &options.mdns},
       {"no-psram", kNoFlag, &options.psram},
       {"no-camera", kNoFlag, &options.camera},
       {"no-led", kNoFlag, &options.led},

@@ -1,8 +1,6 @@
-// The radio: one network that exists, an access point of our own, and what mDNS would tell.
-#include <ESPmDNS.h>
+// The radio: one network that exists, and an access point of our own.
 #include <WiFi.h>
 
-#include <map>
 #include <mutex>
 #include <vector>
 
@@ -24,11 +22,6 @@ struct Network {
   bool open;
 };
 
-struct Service {
-  uint16_t port;
-  std::map<std::string, std::string> txt;
-};
-
 std::mutex mutex;
 bool up = true;  // the network that exists
 wifi_mode_t mode = WIFI_MODE_NULL;
@@ -41,9 +34,6 @@ int guests = 0;
 
 int64_t scanned_at = -1;  // -1: there was no scan
 std::vector<Network> found;
-
-std::string host_name, instance;
-std::map<std::string, Service> services;  // by "_http._tcp"
 
 void leave(wl_status_t status) {
   const bool linked = station == WL_CONNECTED;
@@ -68,13 +58,6 @@ void look() {
   sim::net::reach(station == WL_CONNECTED || !access_point.empty());
 }
 
-std::string type_of(const char* service, const char* protocol) {
-  const auto part = [](const char* name) {
-    return (name[0] == '_' ? "" : "_") + std::string(name);
-  };
-  return part(service) + "." + part(protocol);
-}
-
 }  // namespace
 
 void sim::set_wifi(bool is_up) {
@@ -88,25 +71,18 @@ void sim::set_guests(int count) {
   guests = count;
 }
 
+bool sim::on_wifi() {
+  const std::lock_guard<std::mutex> lock(mutex);
+  look();
+  return station == WL_CONNECTED;
+}
+
 void sim::tell_radio(cJSON* state) {
   const std::lock_guard<std::mutex> lock(mutex);
   look();
   cJSON_AddBoolToObject(state, "wifi", station == WL_CONNECTED);
   cJSON_AddBoolToObject(state, "ap", !access_point.empty());
   cJSON_AddStringToObject(state, "ssid", access_point.c_str());
-  cJSON_AddStringToObject(state, "host_name", host_name.c_str());
-  cJSON* const mdns = cJSON_AddArrayToObject(state, "mdns");
-  for (const auto& [type, service] : services) {
-    cJSON* const told = cJSON_CreateObject();
-    cJSON_AddStringToObject(told, "instance", instance.c_str());
-    cJSON_AddStringToObject(told, "service", type.c_str());
-    cJSON_AddNumberToObject(told, "port", service.port);
-    cJSON* const txt = cJSON_AddObjectToObject(told, "txt");
-    for (const auto& [key, value] : service.txt) {
-      cJSON_AddStringToObject(txt, key.c_str(), value.c_str());
-    }
-    cJSON_AddItemToArray(mdns, told);
-  }
 }
 
 WiFiClass WiFi;
@@ -212,37 +188,4 @@ int32_t WiFiClass::RSSI(uint8_t network) { return found.at(network).rssi; }
 
 wifi_auth_mode_t WiFiClass::encryptionType(uint8_t network) {
   return found.at(network).open ? WIFI_AUTH_OPEN : WIFI_AUTH_WPA2_PSK;
-}
-
-MDNSResponder MDNS;
-
-bool MDNSResponder::begin(const char* name) {
-  const std::lock_guard<std::mutex> lock(mutex);
-  host_name = name;
-  return true;
-}
-
-void MDNSResponder::end() {
-  const std::lock_guard<std::mutex> lock(mutex);
-  host_name.clear();
-  services.clear();
-}
-
-void MDNSResponder::setInstanceName(const char* name) {
-  const std::lock_guard<std::mutex> lock(mutex);
-  instance = name;
-}
-
-bool MDNSResponder::addService(const char* service, const char* protocol, uint16_t port) {
-  const std::lock_guard<std::mutex> lock(mutex);
-  return !host_name.empty() && services.insert({type_of(service, protocol), {port, {}}}).second;
-}
-
-bool MDNSResponder::addServiceTxt(const char* service, const char* protocol, const char* key,
-                                  const char* value) {
-  const std::lock_guard<std::mutex> lock(mutex);
-  const auto known = services.find(type_of(service, protocol));
-  if (known == services.end()) return false;
-  known->second.txt[key] = value;
-  return true;
 }

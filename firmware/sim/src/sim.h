@@ -32,6 +32,7 @@ struct Options {
   std::string ssid = "simulated";
   std::string wifi_password = "simulated";
   bool unconfigured = false;
+  bool mdns = false;
   std::string control;
   bool serial = false;
   bool with_parent = false;
@@ -70,8 +71,11 @@ void tell_camera(cJSON* state);
 // --- radio.cpp
 void set_wifi(bool up);
 void set_guests(int count);
-bool reachable();
+bool on_wifi();
 void tell_radio(cJSON* state);
+
+// --- mdns.cpp
+void tell_mdns(cJSON* state);
 
 // --- nvs.cpp
 void open_nvs();

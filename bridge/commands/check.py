@@ -1,0 +1,96 @@
+"""``esp32cam2mqtt check``: is the configuration right, and is everything there?"""
+
+import argparse
+import asyncio
+import json
+import socket
+import time
+from dataclasses import replace
+from typing import Any
+
+from bridge import config, logs
+from bridge.app import count
+from bridge.build import broker, check_extras, make_camera
+from bridge.commands import say
+from bridge.config import CameraConfig, Config
+from bridge.errors import BridgeError
+from bridge.mqtt import Mqtt
+from bridge.outbox import Outbox
+from bridge.threads import Pool
+
+_CONNECT = 5.0  # seconds for each
+
+
+def check(options: argparse.Namespace) -> int:
+    """Say whether the configuration is right, and with ``--connect`` whether all are there."""
+    if options.schema:
+        print(json.dumps(config.schema(), indent=2))
+        return 0
+    configuration = config.load(options.config)
+    check_extras(configuration)
+    logs.set_up("debug" if options.verbose else "critical", "text")
+    report: dict[str, Any] = {"config": str(options.config), "status": "ok"}
+    hints = config.hints(configuration) + config.exposed(options.config, configuration)
+    if hints:
+        report["hints"] = hints
+    failures = {}
+    if options.connect:
+        failures = asyncio.run(_connect_all(configuration))
+        report["connected"] = {name: reason or "ok" for name, reason in failures.items()}
+        if any(failures.values()):
+            report["status"] = "error"
+    if options.json:
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        say(f"{options.config}: ok, {count(configuration.cameras, 'camera')}")
+        for hint in hints:
+            say(f"  hint: {hint}")
+        for name, reason in failures.items():
+            say(f"  {name}: {reason or 'ok'}")
+    return 0 if report["status"] == "ok" else 1
+
+
+async def _connect_all(configuration: Config) -> dict[str, str | None]:
+    pool = Pool(32, name="connect")
+    names = list(configuration.cameras)
+    reasons = await asyncio.gather(
+        _try_broker(configuration, pool),
+        *(_try_board(configuration.cameras[name], pool) for name in names),
+    )
+    return dict(zip(["broker", *names], reasons, strict=True))
+
+
+async def _try_board(config: CameraConfig, pool: Pool) -> str | None:
+    camera = make_camera(config, pool, lost=lambda _: None, met=lambda: None)
+    try:
+        await camera.connect(deadline=time.monotonic() + _CONNECT)
+    except BridgeError as exc:
+        return f"{exc.code}: {exc}"
+    finally:
+        camera.close()
+    return None
+
+
+async def _try_broker(configuration: Config, pool: Pool) -> str | None:
+    """Connect as another client, so as not to put a running bridge out."""
+    there = broker(configuration.mqtt)
+    there = replace(there, client_id=f"{there.client_id}-check-{socket.gethostname()}"[:60])
+    connected = asyncio.Event()
+    mqtt = Mqtt(
+        there,
+        will_topic=None,
+        outbox=Outbox(),
+        message=lambda _: None,
+        connected=connected.set,
+        pool=pool,
+    )
+    task = asyncio.create_task(mqtt.run())
+    try:
+        async with asyncio.timeout(_CONNECT):
+            await connected.wait()
+    except TimeoutError:
+        return mqtt.trouble or "no answer"
+    finally:
+        await mqtt.stop(timeout=1)
+        task.cancel()
+    return None
