@@ -1,4 +1,4 @@
-"""The command line: ``esp32cam2mqtt run``, ``check``, ``capture``, ``demo``."""
+"""The command line: ``esp32cam2mqtt run``, ``check``, ``capture``, ``health``, ``demo``."""
 
 import argparse
 import asyncio
@@ -43,6 +43,10 @@ def _main(arguments: list[str]) -> int:
             from bridge.commands import capture
 
             return capture(options)
+        if command == "health":
+            from bridge.health import health
+
+            return health(options)
         from bridge.demo.play import demo
 
         return demo(options)
@@ -116,6 +120,10 @@ def _parser() -> argparse.ArgumentParser:
     capture.add_argument("--framesize", metavar="NAME", help="such as SVGA")
     capture.add_argument("--quality", type=int, metavar="N", help="4 (best) to 63")
     capture.add_argument("--timeout", type=float, metavar="SECONDS", help="for all of it")
+
+    commands.add_parser(
+        "health", parents=[common], help="is the bridge at work? As the broker sees it"
+    )
 
     demo = commands.add_parser(
         "demo", parents=[common], help="broker, board and bridge in one; needs nothing"
