@@ -61,12 +61,14 @@ fuzz: $(VENV)/.dev ## each fuzz target for SECONDS (60) with atheris, which is i
 pound: $(VENV)/.dev packages ## 10,000 commands a second for ten seconds, and what becomes of them
 	ESP32CAM_POUND=10 $(BIN)/pytest -s tests/faults/test_hostile_clients.py -k ten_thousand $(ARGS)
 
-pin: $(VENV)/bin/python ## renew docker/requirements.txt: exact versions, each with its hashes
+PINNED := $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras \
+	--no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+pin: $(VENV)/bin/python ## renew docker/requirements*.txt: exact versions, each with its hashes
 	@$(BIN)/pip install --quiet --disable-pip-version-check pip-tools
-	@{ sed -n '/^#/p' docker/requirements.txt; $(BIN)/pip-compile --quiet --upgrade --generate-hashes \
-		--strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host \
-		--no-emit-find-links --extra images --output-file - pyproject.toml | sed '/^$$/d'; \
-		} > docker/requirements.new && mv docker/requirements.new docker/requirements.txt
+	@renew() { file=$$1; shift; { sed '/^#/!d' $$file; "$$@" --output-file - pyproject.toml | \
+		sed '/^$$/d; /^#/d'; } > $$file.new && mv $$file.new $$file; }; \
+	renew docker/requirements.txt $(PINNED) --extra images; \
+	renew docker/requirements-build.txt $(PINNED) --build-deps-for wheel --only-build-deps
 
 install: $(VENV)/.demo $(VENV)/.dev ## just set up .venv
 
