@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SANITIZED := firmware/build-sanitized
 
-.PHONY: help demo sim test test-faults test-firmware test-homeassistant check format bench soak fuzz pound pin install clean
+.PHONY: help demo sim test test-faults test-firmware test-homeassistant test-container check format bench soak fuzz pound pin install clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -37,6 +37,10 @@ test-firmware: $(VENV)/.dev packages compiler ## the firmware under AddressSanit
 test-homeassistant: $(VENV)/.dev packages ## our entities in a real Home Assistant, installed once: 960 MB
 	ESP32CAM_HASS="$$(sh tests/integration/homeassistant/install.sh)" \
 		$(BIN)/pytest --timeout 180 tests/integration/homeassistant $(ARGS)
+
+test-container: $(VENV)/.dev packages ## docker/Dockerfile built and run, with podman; as root
+	@sh tests/install-packages.sh container
+	PYTHON=$(BIN)/python $(BIN)/pytest --timeout 300 tests/integration/container $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types, and that documents and schema say what the code does
 	$(BIN)/ruff format --check .
