@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SANITIZED := firmware/build-sanitized
 
-.PHONY: help demo sim test test-faults test-firmware test-homeassistant test-node-red check format bench soak fuzz pound pin install clean
+.PHONY: help demo sim test test-faults test-firmware test-homeassistant test-node-red test-container check format bench soak fuzz pound pin install clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -42,6 +42,10 @@ test-node-red: $(VENV)/.dev packages sim ## the example flows in a real Node-RED
 	ESP32CAM_NODERED="$$(sh tests/integration/nodered/install.sh $(NODE_RED))" \
 		$(BIN)/pytest tests/integration/nodered $(ARGS)
 
+test-container: $(VENV)/.dev packages ## docker/Dockerfile built and run, with podman; as root
+	@sh tests/install-packages.sh container
+	PYTHON=$(BIN)/python $(BIN)/pytest --timeout 300 tests/integration/container $(ARGS)
+
 check: $(VENV)/.dev ## format, lint, types, and that documents and schema say what the code does
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -65,12 +69,14 @@ fuzz: $(VENV)/.dev ## each fuzz target for SECONDS (60) with atheris, which is i
 pound: $(VENV)/.dev packages ## 10,000 commands a second for ten seconds, and what becomes of them
 	ESP32CAM_POUND=10 $(BIN)/pytest -s tests/faults/test_hostile_clients.py -k ten_thousand $(ARGS)
 
-pin: $(VENV)/bin/python ## renew docker/requirements.txt: exact versions, each with its hashes
+PINNED := $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras \
+	--no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+pin: $(VENV)/bin/python ## renew docker/requirements*.txt: exact versions, each with its hashes
 	@$(BIN)/pip install --quiet --disable-pip-version-check pip-tools
-	@{ sed -n '/^#/p' docker/requirements.txt; $(BIN)/pip-compile --quiet --upgrade --generate-hashes \
-		--strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host \
-		--no-emit-find-links --extra images --output-file - pyproject.toml | sed '/^$$/d'; \
-		} > docker/requirements.new && mv docker/requirements.new docker/requirements.txt
+	@renew() { file=$$1; shift; { sed '/^#/!d' $$file; "$$@" --output-file - pyproject.toml | \
+		sed '/^$$/d; /^#/d'; } > $$file.new && mv $$file.new $$file; }; \
+	renew docker/requirements.txt $(PINNED) --extra images; \
+	renew docker/requirements-build.txt $(PINNED) --build-deps-for wheel --only-build-deps
 
 install: $(VENV)/.demo $(VENV)/.dev ## just set up .venv
 

@@ -1,4 +1,4 @@
-"""The command line: ``esp32cam2mqtt run``, ``check``, ``capture``, ``find``, ``demo``."""
+"""The command line: ``esp32cam2mqtt run``, ``check``, ``capture``, ``find``, ``health``, ``demo``."""
 
 import argparse
 import asyncio
@@ -49,6 +49,10 @@ def _main(arguments: list[str]) -> int:
             from bridge.commands.find import find
 
             return find(options)
+        if command == "health":
+            from bridge.commands.health import health
+
+            return health(options)
         from bridge.demo.play import demo
 
         return demo(options)
@@ -130,6 +134,10 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout", type=_a_while, default=4.0, metavar="SECONDS", help="how long to look (4)"
     )
     find.add_argument("--write", action="store_true", help="add new ones to the configuration")
+
+    commands.add_parser(
+        "health", parents=[common], help="is the bridge at work? As the broker sees it"
+    )
 
     demo = commands.add_parser(
         "demo", parents=[common], help="broker, board and bridge in one; needs nothing"

@@ -4,6 +4,8 @@
 #   tests/install-packages.sh tests      a Mosquitto to talk to, its clients, openssl for certificates,
 #                                        libturbojpeg to turn pictures without loss
 #   tests/install-packages.sh firmware   a compiler, and the libraries that a board's SDK has too
+#   tests/install-packages.sh container  podman and runc to build and run the image, mmdebstrap
+#                                        to make the Debian below it
 set -eu
 packages=""
 for set in "$@"; do
@@ -13,8 +15,9 @@ for set in "$@"; do
         packages="$packages g++ make cmake pkg-config"
         packages="$packages libcjson-dev libmbedtls-dev libturbojpeg0-dev doctest-dev"
         ;;
+    container) packages="$packages podman buildah runc mmdebstrap" ;;
     *)
-        echo "usage: $0 tests|firmware ..." >&2
+        echo "usage: $0 tests|firmware|container ..." >&2
         exit 2
         ;;
     esac
