@@ -23,7 +23,11 @@ Document = dict[str, Any]
 
 _CLIENT_ID = "http://127.0.0.1/"
 _START = 60.0  # seconds; it takes five
-_INSTALLATION = {"Skipping pip installation", "[aiohttp_fast_zlib]"}  # how it is, here
+_INSTALLATION = {  # how it is, here
+    "Skipping pip installation",
+    "[aiohttp_fast_zlib]",
+    "Support for the running Python version 3.11",
+}
 _CONFIGURATION = """\
 homeassistant:
   name: Test
@@ -67,6 +71,7 @@ class HomeAssistant(Process):
         self._happened = threading.Condition()
         self._answers: dict[int, Document] = {}
         self._numbers = itertools.count(1)
+        self.knows_devices = True  # and so the device form
         self.foreseen = set(_INSTALLATION)  # words of complaints that are none
         self.told = 0  # of its complaints, how many have been looked at
         self.states: dict[str, Document] = {}
@@ -96,6 +101,8 @@ class HomeAssistant(Process):
             self._onboard()
         self._listen()
         self._poll("RUNNING", lambda: self.get("/api/config")["state"] == "RUNNING")
+        version = self.get("/api/config")["version"]
+        self.knows_devices = [int(n) for n in version.split(".")[:2]] >= [2024, 11]
         if not self.get("/api/config/config_entries/entry?domain=mqtt"):
             self._set_up_mqtt()
         with self._broker.client(subscribe=["round-trip"]) as client:
