@@ -306,11 +306,13 @@ def test_a_setting_that_is_refused_snaps_back_and_says_why(
     bridge: StartBridge, board: Boards, home: Home
 ) -> None:
     bridge({"door": old(board())}, homeassistant=home.section())
-    changes: dict[str, dict[str, Any]] = {
-        "unsupported": {"framesize": "SVGA"},
-        "bad_request": {"interval": 0.5},
-    }
-    for code, change in changes.items():
+    changes: list[tuple[str, dict[str, Any]]] = [
+        ("unsupported", {"framesize": "SVGA"}),
+        ("bad_request", {"interval": 0.5}),
+        ("unsupported", {"flash": True, "flash_level": 40}),
+        ("bad_request", {"flash_level": 81}),
+    ]
+    for code, change in changes:
         home.client.clear()
         home.client.publish(f"{home.base}/door/set", change)
         result = home.client.wait(f"{home.base}/door/result")[0].json
