@@ -3,18 +3,20 @@
 #
 #   tests/install-packages.sh tests      a Mosquitto to talk to, openssl for its certificates,
 #                                        libturbojpeg to turn pictures without loss
+#   tests/install-packages.sh browser    Chromium, and a font for it
 #   tests/install-packages.sh firmware   a compiler, and the libraries that a board's SDK has too
 set -eu
 packages=""
 for set in "$@"; do
     case "$set" in
     tests) packages="$packages mosquitto openssl libturbojpeg0" ;;
+    browser) packages="$packages chromium fonts-dejavu-core" ;;
     firmware)
         packages="$packages g++ make cmake pkg-config"
         packages="$packages libcjson-dev libmbedtls-dev libturbojpeg0-dev doctest-dev"
         ;;
     *)
-        echo "usage: $0 tests|firmware ..." >&2
+        echo "usage: $0 tests|browser|firmware ..." >&2
         exit 2
         ;;
     esac

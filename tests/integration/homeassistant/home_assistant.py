@@ -118,6 +118,18 @@ class HomeAssistant(Process):
             self._socket.shutdown()  # type: ignore[no-untyped-call]
 
     @property
+    def url(self) -> str:
+        """Where its page is."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def login(self) -> str:
+        """What its page keeps in a browser's storage for somebody who is logged in."""
+        token = {"access_token": self._token, "refresh_token": "", "token_type": "Bearer"}
+        there = {"hassUrl": self.url, "clientId": f"{self.url}/"}
+        return json.dumps({**token, **there, "expires_in": 1800, "expires": 9e15})
+
+    @property
     def complaints(self) -> list[str]:
         """What it logged at WARNING or above, in all runs, but for what is foreseen."""
         return [
