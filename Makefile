@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SANITIZED := firmware/build-sanitized
 
-.PHONY: help demo sim test test-faults test-firmware test-homeassistant test-node-red test-container check format bench soak fuzz pound pin install clean
+.PHONY: help demo sim test test-faults test-firmware test-homeassistant test-homeassistant-old test-node-red test-container screenshots check format bench soak fuzz pound pin install clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -34,7 +34,7 @@ test-firmware: $(VENV)/.dev packages compiler ## the firmware under AddressSanit
 	ESP32CAM_SIM=$(SANITIZED)/esp32cam-sim \
 		$(BIN)/pytest -n 2 tests/test_board_conformance.py tests/test_firmware*.py $(ARGS)
 
-test-homeassistant: $(VENV)/.dev packages ## our entities in a real Home Assistant, installed once: 960 MB
+test-homeassistant: $(VENV)/.dev packages browser ## our entities in a real Home Assistant, installed once: 800 MB
 	ESP32CAM_HASS="$$(sh tests/integration/homeassistant/install.sh)" \
 		$(BIN)/pytest --timeout 180 tests/integration/homeassistant $(ARGS)
 
@@ -45,6 +45,14 @@ test-node-red: $(VENV)/.dev packages sim ## the example flows in a real Node-RED
 test-container: $(VENV)/.dev packages ## docker/Dockerfile built and run, with podman; as root
 	@sh tests/install-packages.sh container
 	PYTHON=$(BIN)/python $(BIN)/pytest --timeout 300 tests/integration/container $(ARGS)
+
+test-homeassistant-old: $(VENV)/.dev packages ## the same in one from before 2024.11: the component form
+	ESP32CAM_HASS="$$(sh tests/integration/homeassistant/install.sh 2024.3.3)" \
+		$(BIN)/pytest --timeout 180 tests/integration/homeassistant/test_homeassistant.py $(ARGS)
+
+screenshots: $(VENV)/.dev packages browser ## the manual's pictures of Home Assistant, taken anew: docs/images
+	ESP32CAM_HASS="$$(sh tests/integration/homeassistant/install.sh)" ESP32CAM_SCREENS=docs/images \
+		$(BIN)/pytest --timeout 180 tests/integration/homeassistant/test_screens.py $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types, and that documents and schema say what the code does
 	$(BIN)/ruff format --check .
@@ -98,9 +106,12 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
 
-.PHONY: packages compiler
+.PHONY: packages browser compiler
 packages:
 	@sh tests/install-packages.sh tests
+
+browser:
+	@sh tests/install-packages.sh browser
 
 compiler:
 	@sh tests/install-packages.sh firmware

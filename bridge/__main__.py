@@ -1,4 +1,4 @@
-"""The command line: ``esp32cam2mqtt run``, ``check``, ``capture``, ``find``, ``health``, ``demo``."""
+"""The command line, ``esp32cam2mqtt``: ``run``, ``check``, ``capture`` and so on."""
 
 import argparse
 import asyncio

@@ -7,7 +7,6 @@ already; what left the configuration meanwhile is cleared; a board that is away 
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 import time
@@ -27,6 +26,7 @@ _LOGGER = logging.getLogger(__name__)
 
 _APART = 2.0  # seconds between two messages for a device: Home Assistant loses the second
 _READING = 2.0  # seconds for the broker to say what it has; what comes later is sent once more
+WAITED = "home assistant: the broker has not said all that it retains"
 _AFTER_BIRTH = 0.5, 2.0  # seconds; when Home Assistant is back, not all may talk at once
 
 
@@ -115,6 +115,16 @@ class Announcer:
             self._boards[name] = board
             self._news.set()
 
+    def left(self, name: str) -> None:
+        """A camera will say nothing more: what the broker has of it goes, its entities first.
+
+        Of entities that live, an empty image would be a new one.
+        """
+        self._former.add(name)
+        if self._retained is not None:
+            self._send()
+        self._news.set()
+
     def connected(self) -> None:
         """There is a new connection; called before anything is published on it."""
         self._retained = None
@@ -134,7 +144,7 @@ class Announcer:
         elif reading is not None and topic in reading.topics:
             if message.retain:
                 reading.heard[topic] = message.payload
-            if reading.heard.keys() >= reading.topics or self._is_own_birth(message):
+            if self._is_own_birth(message):
                 reading.complete.set()
         if message.done is not None:
             message.done()
@@ -161,7 +171,7 @@ class Announcer:
         return _Reading(wanted)
 
     def _is_own_birth(self, message: Message) -> bool:
-        """It is the ``online`` of this connection, which was sent behind the question.
+        """It is our ``online``, which was sent behind the question, and each has one.
 
         It comes after what was retained: the broker sends both to one client, in order.
         """
@@ -169,6 +179,14 @@ class Announcer:
             message.topic == self._topics.state
             and message.payload == topics.ONLINE
             and not message.retain
+        )
+
+    def _say_online(self) -> None:
+        """Once more, behind a question, for the answer's end to be known."""
+        self._outbox.put(
+            Publication(
+                self._topics.state, topics.ONLINE, "state", retain=True, content_type="text/plain"
+            )
         )
 
     async def _read_back(self, reading: "_Reading") -> None:
@@ -186,19 +204,22 @@ class Announcer:
                 places.add(self._place)
             names = self._cameras.keys() | memory.cameras.keys()
             wanted = {t for place in places for t in discovery.topics_of(place, self._base, names)}
-            reading = self._reading = self._read(wanted)
+            reading = self._reading = self._read({*wanted, self._topics.state})
+            self._say_online()
             heard = await self._answer(reading)
             if self._reading is not reading:
                 return
-            for topic, payload in heard.items():
-                retained.setdefault(discovery.node_of(topic), {})[topic] = payload
+            for topic in heard.keys() & wanted:
+                retained.setdefault(discovery.node_of(topic), {})[topic] = heard[topic]
         self._reading = None
         self._retained = retained
 
     async def _answer(self, reading: "_Reading") -> Messages:
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(_READING):
                 await reading.complete.wait()
+        except TimeoutError:
+            _LOGGER.debug(WAITED)
         if self._reading is reading:
             self._mqtt.unread(reading.topics)
         return reading.heard

@@ -449,14 +449,16 @@ class App:
         _LOGGER.info("configuration reloaded: %s", count(new.cameras, "camera"))
 
     def _remove(self, name: str, *, for_good: bool) -> None:
-        self._workers.pop(name).stop(clear=for_good)
+        self._workers.pop(name).stop()
         task = self._leaving[name] = self._cameras.pop(name)
-        task.add_done_callback(partial(self._left, name))
+        task.add_done_callback(partial(self._left, name, for_good))
         asyncio.get_running_loop().call_later(_GRACE, task.cancel)
 
-    def _left(self, name: str, task: asyncio.Task[None]) -> None:
+    def _left(self, name: str, for_good: bool, task: asyncio.Task[None]) -> None:
         if self._leaving.get(name) is task:
             del self._leaving[name]
+        if for_good:  # and its last word is said
+            self._announcer.left(name)
 
     async def _stop(self) -> None:
         self._systemd.stopping()

@@ -71,6 +71,7 @@ class _Own(_Model):
 class _Set(_Own):
     id: str | None = None
     flash: bool | None = None
+    flash_level: Annotated[int, Field(ge=1, le=80)] | None = None
     framesize: _FrameSize | None = None
     quality: _Quality | None = None
     vflip: bool | None = None
@@ -89,6 +90,7 @@ _EXPECTED = {
     "reply": "'image', 'path' or 'result'",
     "save": "true or false",
     "flash": "true or false",
+    "flash_level": "a whole number from 1 to 80, percent of full power",
     "framesize": "a name such as 'SVGA'",
     "quality": "a whole number from 4 (best) to 63",
     "count": "a whole number from 1 to 50",

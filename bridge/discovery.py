@@ -15,7 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bridge import __version__
 from bridge.capture import to_json
-from bridge.entities import Component, Described, available, bridge_entities, camera_entities
+from bridge.entities import (
+    Component,
+    Described,
+    available,
+    bridge_entities,
+    camera_entities,
+    for_component_form,
+)
 from bridge.topics import ALL, BRIDGE, BridgeTopics, CameraTopics, group_capture
 
 Form = Literal["device", "component"]
@@ -148,7 +155,8 @@ def _messages(
         topic = f"{place.prefix}/device/{node_id}/config"
         return {topic: to_json({**head, **shared, "components": components})}
     messages = {}
-    for key, component in components.items():
+    for key, entity in components.items():
+        component = for_component_form(entity, shared.get("availability", []))
         platform = component.pop("platform")
         common = {} if platform == "device_automation" else shared
         topic = f"{place.prefix}/{platform}/{node_id}/{key}/config"

@@ -17,7 +17,9 @@ Component = dict[str, Any]
 _FRAME_SIZE = re.compile(r"[A-Z0-9]{1,16}")  # what `set` takes; and it gets into a template
 _LONGEST_STATE = 255  # characters; for more, Home Assistant logs an error
 _QUALITY = 4, 63
+_MAX_FLASH_LEVEL = 80  # percent of full power: what `set` takes, and boards bear
 _INTERVAL = 0, 86_400
+_NEVER = "1970-01-01T00:00:00+00:00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,9 @@ def _board(topics: CameraTopics, features: set[str], framesizes: list[str]) -> d
     sizes = [size for size in framesizes if _FRAME_SIZE.fullmatch(size)]
     if "flash" in features:
         components["flash"] = _flash(topics)
+        components["flash_switch"] = _switch(
+            "Flash with capture", topics, "flash", "mdi:flash-auto"
+        )
     if "framesize" in features and sizes:
         known = f"{_value('framesize')} in {json.dumps(sizes)}"
         components["framesize"] = {
@@ -223,25 +228,55 @@ def _health(topics: CameraTopics) -> dict[str, Component]:
 
 
 def _flash(topics: CameraTopics) -> Component:
-    """The light that goes on with every picture."""
+    """The light that goes on with every picture; turned on, one command says how bright, too.
+
+    As a setting it is not lit by who turns on all lights of a room.
+    """
     on, off = '{"flash": true}', '{"flash": false}'
-    flash = _value("flash")
+    flash, level = _value("flash"), _value("flash_level")
     known = f"'{on}' if {flash} else '{off}'"
     return {
         "platform": "light",
         "name": "Flash",
+        "entity_category": "config",
         "icon": "mdi:flash",
         "command_topic": topics.set,
         "payload_on": on,
         "payload_off": off,
+        "on_command_type": "brightness",
         "state_topic": topics.settings,
         "state_value_template": f"{{{{ none if {flash} is none else {known} }}}}",
+        "brightness_command_topic": topics.set,
+        "brightness_command_template": '{"flash": true, "flash_level": {{ value }}}',
+        "brightness_scale": _MAX_FLASH_LEVEL,
+        "brightness_state_topic": topics.settings,
+        "brightness_value_template": f"{{{{ {level} if {level} is number else '' }}}}",
     }
 
 
 def available(*topics: str) -> list[dict[str, str]]:
     """Where those are told whose saying ``online``, a default, makes an entity available."""
     return [{"topic": topic} for topic in topics]
+
+
+def for_component_form(component: Component, available: list[Component]) -> Component:
+    """The entity, made such that a Home Assistant from before 2024.11 bears it too.
+
+    It logs a warning at every timestamp that is none, so there is always one, and the entity is not
+    available before there is a true one. ``available`` is what else that depends on.
+    """
+    if component.get("device_class") != "timestamp":
+        return component
+    value = component["value_template"].removeprefix("{{ ").removesuffix(" }}")
+    there = {
+        "topic": component["state_topic"],
+        "value_template": f"{{{{ 'online' if {value} else 'offline' }}}}",
+    }
+    return {
+        **component,
+        "value_template": f"{{{{ {value} or '{_NEVER}' }}}}",
+        "availability": [*available, there],
+    }
 
 
 def _connection(topic: str) -> Component:
@@ -257,12 +292,13 @@ def _connection(topic: str) -> Component:
 
 
 def _sensor(name: str, topic: str, key: str, **more: Any) -> Component:
+    otherwise = "" if "device_class" in more else " or 'unknown'"  # a text may come out as "None"
     return {
         "platform": "sensor",
         "name": name,
         "entity_category": "diagnostic",
         "state_topic": topic,
-        "value_template": f"{{{{ {_value(key)} }}}}",
+        "value_template": f"{{{{ {_value(key)}{otherwise} }}}}",
         **more,
     }
 
@@ -317,12 +353,13 @@ def _within(key: str, least: int, most: int) -> str:
 
 def _short(key: str) -> str:
     value = _value(key)
-    return f"{{{{ {value} if ({value} or '') | length <= {_LONGEST_STATE} else none }}}}"
+    short = f"0 < ({value} or '') | length <= {_LONGEST_STATE}"
+    return f"{{{{ {value} if {short} else 'unknown' }}}}"
 
 
 def _cut(key: str) -> str:
     value = _value(key)
-    return f"{{{{ {value}[:{_LONGEST_STATE}] if {value} else none }}}}"
+    return f"{{{{ {value}[:{_LONGEST_STATE}] if {value} else 'unknown' }}}}"
 
 
 # Of a result: what happened, if it was a capture, and one that does not share another's picture.

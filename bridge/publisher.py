@@ -119,11 +119,6 @@ class CameraPublisher:
         """Publish whether the board is there."""
         self._put_retained(self._topics.availability, ONLINE if online else OFFLINE, TEXT)
 
-    def clear(self) -> None:
-        """Take back what the broker retains of a camera that is no more."""
-        for topic in self._topics.retained:
-            self._put_retained(topic, b"")
-
     def _put_retained(
         self, topic: str, payload: bytes, content_type: str = "application/json"
     ) -> None:

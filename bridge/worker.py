@@ -110,7 +110,6 @@ class Worker:
         self._wake: asyncio.Future[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._stopping = False
-        self._clear = False
         self._online: bool | None = None
         self._failing = False
         self._connect_at = 0.0
@@ -161,7 +160,8 @@ class Worker:
 
     def settings(self) -> dict[str, Any]:
         """The settings in force; what only a v1 board has is ``None`` for others."""
-        board = dict.fromkeys(("flash", "framesize", "quality", "vflip", "hmirror"))
+        keys = ("flash", "flash_level", "framesize", "quality", "vflip", "hmirror")
+        board = dict.fromkeys(keys)
         return {
             **board,
             **self._board_settings,
@@ -180,13 +180,9 @@ class Worker:
         self.state.failed(error, time.time())
         self._publisher.state(self.state)
 
-    def stop(self, *, clear: bool = False) -> None:
-        """Refuse what waits, finish what is being taken, and let ``run`` return.
-
-        ``clear`` takes back what the broker retains, for a camera that is no more.
-        """
+    def stop(self) -> None:
+        """Refuse what waits, finish what is being taken, and let ``run`` return."""
         self._stopping = True
-        self._clear = clear
         for job, request in self.queue.clear():
             self.refuse(request, ShuttingDown(_LEAVING), job)
         while self._controls:
@@ -245,8 +241,6 @@ class Worker:
                 self._expiry.cancel()
             self._publisher.flush_state()
             self._camera.close()
-            if self._clear:
-                self._publisher.clear()
 
     def _is_status_due(self, now: float) -> bool:
         return self._camera.connected and self._status_at is not None and now >= self._status_at

@@ -1,8 +1,9 @@
 #!/bin/sh
 # What is needed beside Python, as Debian packages: installed where that is allowed, else named.
 #
-#   tests/install-packages.sh tests      a Mosquitto to talk to, its clients, openssl for certificates,
-#                                        libturbojpeg to turn pictures without loss
+#   tests/install-packages.sh tests      a Mosquitto to talk to, its clients, openssl for
+#                                        certificates, libturbojpeg to turn pictures without loss
+#   tests/install-packages.sh browser    Chromium, and a font for it
 #   tests/install-packages.sh firmware   a compiler, and the libraries that a board's SDK has too
 #   tests/install-packages.sh container  podman and runc to build and run the image, mmdebstrap
 #                                        to make the Debian below it
@@ -11,13 +12,14 @@ packages=""
 for set in "$@"; do
     case "$set" in
     tests) packages="$packages mosquitto mosquitto-clients openssl libturbojpeg0" ;;
+    browser) packages="$packages chromium fonts-dejavu-core" ;;
     firmware)
         packages="$packages g++ make cmake pkg-config"
         packages="$packages libcjson-dev libmbedtls-dev libturbojpeg0-dev doctest-dev"
         ;;
     container) packages="$packages podman buildah runc mmdebstrap" ;;
     *)
-        echo "usage: $0 tests|firmware|container ..." >&2
+        echo "usage: $0 tests|browser|firmware|container ..." >&2
         exit 2
         ;;
     esac

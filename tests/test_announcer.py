@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from bridge import discovery, topics
+from bridge.announcer import WAITED
 from tests.conftest import StartBridge
 from tests.fakes import behaviours as b
 from tests.fakes.board import FakeBoard
@@ -105,6 +106,7 @@ def test_a_restart_with_nothing_new_sends_nothing(
         _start_again(process)
         home.client.expect_none(f"{home.prefix}/#")
         home.client.expect_none(f"{home.base}/bridge/discovery")
+    assert not [line for line in process.lines if WAITED in line]
 
 
 def test_a_board_that_is_away_at_the_start_keeps_what_it_had(
@@ -166,9 +168,7 @@ def test_a_camera_that_leaves_is_cleared_before_its_picture_is(
     home.client.publish(f"{home.base}/hut/capture")
     home.client.wait(f"{home.base}/hut/result")
     home.noted(lambda note: note["cameras"])
-    process.stop()
-    _start_again(process)  # else the last message is so young that the next one is held back
-    home.client.clear()
+    home.client.clear()  # the last message is so young that the next one is held back
     assert isinstance(process.config, dict)
     process.reload({**process.config, "cameras": {"door": process.config["cameras"]["door"]}})
     home.client.wait(f"{home.base}/hut/image", lambda m: not m.payload)
@@ -306,11 +306,13 @@ def test_a_setting_that_is_refused_snaps_back_and_says_why(
     bridge: StartBridge, board: Boards, home: Home
 ) -> None:
     bridge({"door": old(board())}, homeassistant=home.section())
-    changes: dict[str, dict[str, Any]] = {
-        "unsupported": {"framesize": "SVGA"},
-        "bad_request": {"interval": 0.5},
-    }
-    for code, change in changes.items():
+    changes: list[tuple[str, dict[str, Any]]] = [
+        ("unsupported", {"framesize": "SVGA"}),
+        ("bad_request", {"interval": 0.5}),
+        ("unsupported", {"flash": True, "flash_level": 40}),
+        ("bad_request", {"flash_level": 81}),
+    ]
+    for code, change in changes:
         home.client.clear()
         home.client.publish(f"{home.base}/door/set", change)
         result = home.client.wait(f"{home.base}/door/result")[0].json

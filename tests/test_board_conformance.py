@@ -263,6 +263,8 @@ def test_a_picture_is_no_older_than_was_allowed(board: AnyBoard) -> None:
         ({"cmd": "set", "settings": []}, "bad_request"),
         ({"cmd": "set", "settings": {"framesize": "HUGE"}}, "bad_framesize"),
         ({"cmd": "set", "settings": {"vflip": "yes"}}, "bad_request"),
+        ({"cmd": "set", "settings": {"flash_level": 0}}, "bad_request"),
+        ({"cmd": "set", "settings": {"flash_level": 81}}, "bad_request"),
         ({"cmd": "set", "settings": {}, "persist": 1}, "bad_request"),
         ({"cmd": "dance"}, "unknown_command"),
         ({"cmd": ["capture"]}, "bad_request"),
@@ -359,7 +361,14 @@ def test_settings_are_told_and_hold(new: AnyBoard) -> None:
         before = v1.ask("set", id="1")
         assert (before["type"], before["id"]) == ("settings", "1")
         assert before["framesize"] == "QVGA"
-        wanted = {"framesize": "VGA", "flash": True, "quality": 20, "vflip": True, "new": 1}
+        wanted = {
+            "framesize": "VGA",
+            "flash": True,
+            "flash_level": 80,
+            "quality": 20,
+            "vflip": True,
+        }
+        wanted["new"] = 1
         after = v1.ask("set", settings=wanted)
         del wanted["new"]
         assert after == {"type": "settings"} | {

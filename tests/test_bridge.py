@@ -477,7 +477,7 @@ def test_an_old_board_has_our_settings_and_no_others(
     bridge({"door": old(board())})
     settings = talk.wait("settings").json
     assert settings == {
-        **dict.fromkeys(("flash", "framesize", "quality", "vflip", "hmirror")),
+        **dict.fromkeys(("flash", "flash_level", "framesize", "quality", "vflip", "hmirror")),
         "interval": 0,
         "save": True,
     }

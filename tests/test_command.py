@@ -21,7 +21,8 @@ from bridge.command import (
 from bridge.errors import BadRequest
 
 KEYS = ["id", "reply", "save", "flash", "framesize", "quality", "count", "every", "timeout"]
-SETTINGS = ["interval", "save", "id", "flash", "framesize", "quality", "vflip", "hmirror"]
+SETTINGS = ["interval", "save", "id", "flash", "flash_level"]
+SETTINGS += ["framesize", "quality", "vflip", "hmirror"]
 
 
 def refusal(parse: Callable[[bytes], object], payload: bytes | dict[str, Any]) -> BadRequest:
@@ -231,6 +232,7 @@ def test_a_change_is_parted_into_ours_and_the_boards() -> None:
         "interval": 60,
         "save": False,
         "flash": True,
+        "flash_level": 80,
         "framesize": "UXGA",
         "quality": 63,
         "vflip": True,
@@ -240,7 +242,7 @@ def test_a_change_is_parted_into_ours_and_the_boards() -> None:
     assert parse_set(json.dumps(document).encode()) == Change(
         id="s1",
         own={"interval": 60, "save": False},
-        board={"flash": True, "framesize": "UXGA", "quality": 63, "vflip": True, "hmirror": False},
+        board={key: document[key] for key in SETTINGS if key not in ("id", "interval", "save")},
     )
 
 
@@ -258,6 +260,7 @@ def test_an_interval_is_off_or_a_second_to_a_day(interval: float) -> None:
         ("framesize", "svga"),
         ("quality", 3),
         ("quality", 64),
+        *[("flash_level", value) for value in (0, 81, 50.5, True)],
         ("id", "a\nb"),
     ],
 )

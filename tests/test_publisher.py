@@ -474,14 +474,6 @@ def test_settings_and_availability_are_retained_and_the_newest_counts() -> None:
     assert [each.payload for each in bench.sent()] == [b"online"]
 
 
-def test_a_camera_that_leaves_takes_back_what_is_retained() -> None:
-    bench = Bench()
-    bench.publisher.clear()
-    assert {(each.topic, each.payload, each.retain) for each in bench.sent()} == {
-        (topic, b"", True) for topic in TOPICS.retained
-    }
-
-
 @pytest.fixture
 def let_pass(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """``let_pass(seconds)`` lets the loop's time go by."""

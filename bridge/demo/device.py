@@ -182,6 +182,7 @@ _SETTINGS: dict[str, tuple[Any, _Check]] = {
     "framesize": ("UXGA", _framesize),
     "quality": (12, _quality),
     "flash": (False, _flag),  # with every capture that doesn't say otherwise
+    "flash_level": (50, partial(_whole, 1, 80)),  # changes nothing here
     "vflip": (False, _flag),
     "hmirror": (False, _flag),
     "brightness": (0, partial(_whole, -2, 2)),

@@ -174,6 +174,7 @@ class FakeBoard:
             "framesize": framesize,
             "quality": 12,
             "flash": False,
+            "flash_level": 50,
             "vflip": True,
             "hmirror": False,
             "xclk_mhz": 20,

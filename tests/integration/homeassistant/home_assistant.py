@@ -23,7 +23,11 @@ Document = dict[str, Any]
 
 _CLIENT_ID = "http://127.0.0.1/"
 _START = 60.0  # seconds; it takes five
-_INSTALLATION = {"Skipping pip installation", "[aiohttp_fast_zlib]"}  # how it is, here
+_INSTALLATION = {  # how it is, here
+    "Skipping pip installation",
+    "[aiohttp_fast_zlib]",
+    "Support for the running Python version 3.11",
+}
 _CONFIGURATION = """\
 homeassistant:
   name: Test
@@ -67,6 +71,7 @@ class HomeAssistant(Process):
         self._happened = threading.Condition()
         self._answers: dict[int, Document] = {}
         self._numbers = itertools.count(1)
+        self.knows_devices = True  # and so the device form
         self.foreseen = set(_INSTALLATION)  # words of complaints that are none
         self.told = 0  # of its complaints, how many have been looked at
         self.states: dict[str, Document] = {}
@@ -96,6 +101,8 @@ class HomeAssistant(Process):
             self._onboard()
         self._listen()
         self._poll("RUNNING", lambda: self.get("/api/config")["state"] == "RUNNING")
+        version = self.get("/api/config")["version"]
+        self.knows_devices = [int(n) for n in version.split(".")[:2]] >= [2024, 11]
         if not self.get("/api/config/config_entries/entry?domain=mqtt"):
             self._set_up_mqtt()
         with self._broker.client(subscribe=["round-trip"]) as client:
@@ -109,6 +116,18 @@ class HomeAssistant(Process):
         if self._socket is not None:
             # close() does nothing once the other side has begun.
             self._socket.shutdown()  # type: ignore[no-untyped-call]
+
+    @property
+    def url(self) -> str:
+        """Where its page is."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def login(self) -> str:
+        """What its page keeps in a browser's storage for somebody who is logged in."""
+        token = {"access_token": self._token, "refresh_token": "", "token_type": "Bearer"}
+        there = {"hassUrl": self.url, "clientId": f"{self.url}/"}
+        return json.dumps({**token, **there, "expires_in": 1800, "expires": 9e15})
 
     @property
     def complaints(self) -> list[str]:
