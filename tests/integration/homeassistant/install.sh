@@ -6,7 +6,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 version=$(sed -n 's/^homeassistant==//p' "$here/requirements.txt")
 folder="${XDG_CACHE_HOME:-$HOME/.cache}/esp32cam2mqtt/homeassistant-$version"
 echo "$folder"
-[ ! -e "$folder/.complete" ] || exit 0
+cmp -s "$here/requirements.txt" "$folder/.complete" && exit 0
 
 for python in ${PYTHON313:-} python3.13 "$HOME"/.pyenv/versions/3.13.*/bin/python; do
     if "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null; then
@@ -14,7 +14,7 @@ for python in ${PYTHON313:-} python3.13 "$HOME"/.pyenv/versions/3.13.*/bin/pytho
         "$python" -m venv "$folder" >&2
         "$folder/bin/pip" install --quiet --disable-pip-version-check \
             --requirement "$here/requirements.txt" >&2
-        touch "$folder/.complete"
+        cp "$here/requirements.txt" "$folder/.complete"
         exit 0
     fi
 done
