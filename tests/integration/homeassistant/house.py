@@ -152,6 +152,14 @@ class House:
         messages = self.watcher.wait(f"esp32cam/{camera}/result", count=count, timeout=30)
         return [m.json for m in messages]
 
+    def all_results(self, camera: str = "front_door") -> list[Document]:
+        """All of them, nothing that was asked for before now being left out."""
+        topic = f"esp32cam/{camera}"
+        self.watcher.publish(f"{topic}/capture", {"id": "end"})
+        self.watcher.wait(f"{topic}/result", lambda m: m.json["id"] == "end")
+        results = [m.json for m in self.watcher.messages(f"{topic}/result")]
+        return [r for r in results if r["id"] != "end"]
+
     def shows(self, image: str, result: Document) -> bool:
         """Whether Home Assistant serves just the picture of that result under this address."""
         jpeg = self.hass.download(image)
@@ -159,21 +167,20 @@ class House:
         return jpeg == saved and hashlib.sha256(jpeg).hexdigest() == result["sha256"]
 
     def notifications(self) -> dict[str, str]:
-        """Home Assistant's own notifications: messages by their titles; there are none after."""
+        """Home Assistant's own notifications: messages by their titles."""
         found = self.hass.ask("persistent_notification/get")
-        self.hass.post("/api/services/persistent_notification/dismiss_all", {})
         return {n["title"]: n["message"] for n in found}
 
-    def notification(self, title: str) -> str:
+    def notification(self, title: str, *, containing: str = "") -> str:
         """Wait for one of those."""
-        found: dict[str, str] = {}
 
-        def come() -> bool:
-            found.update(self.notifications())
-            return title in found
+        def come() -> str | None:
+            message = self.notifications().get(title)
+            return message if message and containing in message else None
 
-        self.hass.wait_until(f"{title!r}", come)
-        return found[title]
+        message = self.hass.wait_until(f"{title!r}", come)
+        assert message is not None
+        return message
 
     def telegrams(self, count: int) -> list[Document]:
         """What was sent by Telegram in this test, when it is so much."""

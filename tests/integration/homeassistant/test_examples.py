@@ -69,7 +69,7 @@ def house(everything: tuple[House, Bridge], request: pytest.FixtureRequest) -> I
     house, bridge = everything
     _show_on_failure(request, bridge)
     _show_on_failure(request, house.hass)
-    house.notifications()
+    house.hass.post("/api/services/persistent_notification/dismiss_all", {})
     house.watcher.sync()
     house.watcher.clear()
     house.phone.notifications.clear()
@@ -145,6 +145,7 @@ def test_capture_and_act_has_the_picture_of_this_very_request(
         inputs = {
             "when": [_on(camera)],
             "camera": house.device("front_door"),
+            "folder": f"{house.captures}{'/' if camera == 'First' else ''}",
             "with_picture": [
                 {**TO_PHONE, "data": {**TO_PHONE["data"], "message": f"{camera}: {{{{ name }}}}"}},  # type: ignore[dict-item]
                 {
@@ -220,21 +221,25 @@ def test_capture_and_act_says_so_if_the_bridge_gives_no_answer(
 def test_capture_and_act_minds_its_conditions_and_its_cooldown(
     house: House, automate: Automate
 ) -> None:
-    inputs = {"camera": house.device("front_door"), "with_picture": [TO_PHONE]}
-    only_if = {"only_if": ["{{ trigger.event.data.word == 'please' }}"]}
+    data = {"message": "{{ trigger.event.data.word }}", "data": {"image": "{{ image }}"}}
+    to_phone = {**TO_PHONE, "data": data}
+    inputs = {"camera": house.device("front_door"), "with_picture": [to_phone]}
+    only_if = {"only_if": ["{{ trigger.event.data.word != 'now' }}"]}
     automate(_blueprint("capture_and_act", "Polite", when=[_on("say")], **inputs, **only_if))
-    cool = {"when": [_on("cool")], "cooldown": 3600, "command": {"framesize": "SVGA"}}
+    cool = {"when": [_on("cool")], "cooldown": 3600}
+    cool["command"] = {"framesize": "SVGA", "save": False}
     automate(_blueprint("capture_and_act", "Cool", **cool, **inputs))
-    for word in ("now", "please"):
-        house.happen("say", word=word)
-    house.phone.wait()
-    house.happen("cool")
-    house.phone.wait()
-    house.happen("cool")
-    house.happen("say", word="please")
-    (last,) = house.phone.wait()
-    assert last["data"]["tag"].startswith("polite-")
-    results = house.results(count=3)
+    told = []
+    for event, *words in (("say", "now", "please"), ("cool", "first"), ("cool", "second")):
+        for word in words:
+            house.happen(event, word=word)
+        if words != ["second"]:
+            told += house.phone.wait()
+    house.happen("say", word="at last")
+    told += house.phone.wait()
+    assert [n["message"] for n in told] == ["please", "first", "at last"]
+    assert told[1]["data"]["image"] == "/api/camera_proxy/camera.front_door"  # there is no file
+    results = house.all_results()
     assert len(results) == 3
     assert _by_id(results, "cool-")["width"] == 800
 
@@ -266,7 +271,8 @@ def test_doorbell_blueprint_rings_with_the_picture_and_without(
     assert notification["message"].startswith("Porch motion No picture: ")
     assert "no frame" in notification["message"]
     assert "image" not in notification["data"]
-    assert len(house.results(count=3)) == 3
+    assert len(house.all_results()) == 3
+    assert house.phone.notifications == []
 
 
 def test_alarm_blueprint_brings_each_picture_of_every_camera(
@@ -307,17 +313,18 @@ def test_time_lapse_blueprint_keeps_to_its_beat_and_its_window(
 ) -> None:
     sun = house.hass.states["sun.sun"]["attributes"]["elevation"]
     now = datetime.datetime.now(datetime.UTC)
-    hour = datetime.timedelta(hours=1)
-    opened, closed = f"{now - hour:%H:%M:%S}", f"{now + hour:%H:%M:%S}"
-    inside = {"after": opened, "before": closed, "elevation": sun - 5}
+    hours = {n: f"{now + datetime.timedelta(hours=n):%H:%M:%S}" for n in (-2, -1, 1, 2)}
+    inside = {"after": hours[-1], "before": hours[1], "elevation": sun - 5}
     too_low = {**inside, "elevation": sun + 5}
-    outside = {"after": closed, "before": opened, "elevation": -90}
+    too_late = {"after": hours[-2], "before": hours[-1], "elevation": -90}
+    too_early = {"after": hours[1], "before": hours[2], "elevation": -90}
     front_door, garden, hut = (house.device(name) for name in house.boards)
     for alias, cameras, every, window in (
         ("Ten", [garden], 10, inside),
         ("Twenty", [front_door], 20, inside),
         ("Too low", [hut], 10, too_low),
-        ("Outside", [hut], 10, outside),
+        ("Too late", [hut], 10, too_late),
+        ("Too early", [hut], 10, too_early),
     ):
         inputs = {"cameras": cameras, "every": every, **window}
         automate(_blueprint("time_lapse", alias, **inputs))
@@ -351,7 +358,8 @@ def test_every_picture_goes_to_phone_telegram_and_notifications(
     telegrams = house.telegrams(2)
     assert [t["file"] for t in telegrams] == [one["path"], two["path"]]
     assert re.fullmatch(r"Front door, \d\d:\d\d:\d\d", telegrams[0]["caption"])
-    path, image = house.notification("A picture of the front door").split("\n")
+    title = "A picture of the front door"
+    path, image = house.notification(title, containing=two["path"]).split("\n")
     assert path == two["path"]
     link = re.fullmatch(r"!\[\]\((.*)\)", image)
     assert link is not None
@@ -409,7 +417,8 @@ def test_doorbell_is_heard_with_a_picture_and_without(house: House, automate: Au
     (notification,) = house.phone.wait()
     assert notification["message"] == "Somebody is at the door, and there is no picture"
     assert "data" not in notification
-    assert len(house.results(count=3)) == 3
+    assert len(house.all_results()) == 3
+    assert house.phone.notifications == []
 
 
 def test_time_lapse_has_a_picture_at_each_beat_while_the_sun_is_up(
@@ -455,14 +464,15 @@ def test_every_morning_tries_thrice_and_says_why_there_is_no_picture(
     automate({**other, "id": "morning_of_the_garden"})
     house.front_door.always(b.error("camera_failed", detail="no frame"))
     house.garden.script(b.error("camera_failed"))
-    message = house.notification("No picture of the front door this morning")
+    title = "No picture of the front door this morning"
+    message = house.notification(title)
     results = house.results(count=3)
     assert [r["id"][-2:] for r in results] == ["-1", "-2", "-3"]
     assert message == results[2]["message"]
     assert "no frame" in message
     assert [r["error"] for r in house.results("garden", count=2)] == ["camera_failed", None]
     assert (house.front_door.captures, house.garden.captures) == (3, 2)
-    assert house.notifications() == {}
+    assert house.notifications().keys() == {title}  # and the garden's has its picture
 
 
 # The rest
