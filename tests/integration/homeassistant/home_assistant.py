@@ -8,11 +8,12 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import websocket
+import yaml
 
 from tests.fakes.broker import Broker, Client
 from tests.fakes.port import number, reserve
@@ -41,10 +42,10 @@ homeassistant:
 http:
   server_host: 127.0.0.1
   server_port: {port}
-automation: !include automations.yaml
 logger:
   default: warning
 """
+_AUTOMATIONS = "automation: !include automations.yaml\n"
 # `core_config` is marked as done: that step would add integrations that want the internet.
 _ONBOARDING = {"version": 4, "key": "onboarding", "data": {"done": ["core_config"]}}
 
@@ -55,12 +56,16 @@ class HomeAssistant(Process):
     Args:
         folder: where it is installed.
         broker: whose client it is.
+        more: of configuration.yaml.
     """
 
-    def __init__(self, folder: Path, broker: Broker) -> None:
+    def __init__(
+        self, folder: Path, broker: Broker, *, more: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__("home assistant")
         self._hass = folder / "bin" / "hass"
         self._broker = broker
+        self._more = more or {}
         self._directory = tempfile.TemporaryDirectory(prefix="home-assistant-")
         self.directory = Path(self._directory.name)
         self._reserved = reserve("127.0.0.1")
@@ -80,8 +85,11 @@ class HomeAssistant(Process):
     def __enter__(self) -> Self:
         (self.directory / ".storage").mkdir()
         (self.directory / ".storage" / "onboarding").write_text(json.dumps(_ONBOARDING))
-        configuration = _CONFIGURATION.format(port=self._port)
-        (self.directory / "configuration.yaml").write_text(configuration)
+        configuration: Document = yaml.safe_load(_CONFIGURATION.format(port=self._port))
+        for section, values in self._more.items():
+            configuration[section] = {**(configuration.get(section) or {}), **(values or {})}
+        text = yaml.safe_dump(configuration) + _AUTOMATIONS
+        (self.directory / "configuration.yaml").write_text(text)
         (self.directory / "automations.yaml").write_text("[]\n")
         self.start()
         return self
@@ -149,9 +157,17 @@ class HomeAssistant(Process):
         """Send JSON, and have JSON back."""
         return json.loads(self._request("POST", path, json.dumps(body).encode()))
 
+    def delete(self, path: str) -> Any:
+        """Delete what is there."""
+        return json.loads(self._request("DELETE", path))
+
+    def download(self, path: str) -> bytes:
+        """The bytes there, for who is logged in."""
+        return self._request("GET", path)
+
     def picture(self, entity_id: str) -> bytes:
         """The bytes that a camera or an image shows."""
-        return self._request("GET", f"/api/{entity_id.split('.')[0]}_proxy/{entity_id}")
+        return self.download(f"/api/{entity_id.split('.')[0]}_proxy/{entity_id}")
 
     def act(self, action: str, entity_id: str, **data: Any) -> None:
         """Perform an action, such as ``button.press``, and wait until it is done."""

@@ -24,7 +24,7 @@ mkdir -p "$cache"
 # Who comes second waits for the first, and finds it done.
 exec 9>"$cache/install.lock"
 if command -v flock >/dev/null; then flock 9; fi
-[ ! -e "$folder/.complete" ] || exit 0
+cmp -s "$requirements" "$folder/.complete" && exit 0
 rm -rf "$folder" # what an earlier run did not complete
 
 eval "told=\${PYTHON3$minor:-}"
@@ -58,4 +58,4 @@ if ! with_uv >&2; then
     "$python" -m venv "$folder" >&2
     "$folder/bin/pip" install --quiet --disable-pip-version-check -r "$requirements" >&2
 fi
-touch "$folder/.complete"
+cp "$requirements" "$folder/.complete"
