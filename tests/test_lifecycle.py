@@ -334,8 +334,9 @@ def test_a_broker_that_is_away_for_an_hour_is_asked_for_gently_and_served_at_onc
     process.signal(signal.SIGUSR1)  # so fast, the five seconds for connecting are six milliseconds
     process.wait_for_log("strained: pace")
     own.start()
-    process.wait_for_log("mqtt: connected")
     talk = Talk(client(on=own), process.base_topic)
+    online = f"{process.base_topic}/bridge/state"  # which comes after its subscriptions
+    talk.client.wait(online, lambda m: m.payload == b"online")
     talk.ask({"id": "a"})
     assert talk.result("a")["status"] == "ok"
 
