@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SANITIZED := firmware/build-sanitized
 
-.PHONY: help demo sim test test-faults test-firmware test-homeassistant test-homeassistant-old test-node-red test-container screenshots check format bench soak fuzz pound pin install clean
+.PHONY: help demo sim test test-faults test-firmware test-homeassistant test-homeassistant-old test-node-red test-container test-package screenshots check format bench soak fuzz pound package pin install clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -54,6 +54,9 @@ screenshots: $(VENV)/.dev packages browser ## the manual's pictures of Home Assi
 	ESP32CAM_HASS="$$(sh tests/integration/homeassistant/install.sh)" ESP32CAM_SCREENS=docs/images \
 		$(BIN)/pytest --timeout 180 tests/integration/homeassistant/test_screens.py $(ARGS)
 
+test-package: $(VENV)/.dev ## the wheel, in empty environments away from here
+	$(BIN)/pytest --timeout 300 tests/integration/package $(ARGS)
+
 check: $(VENV)/.dev ## format, lint, types, and that documents and schema say what the code does
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -79,6 +82,9 @@ pound: $(VENV)/.dev packages ## 10,000 commands a second for ten seconds, and wh
 
 PINNED := $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras \
 	--no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+package: $(VENV)/.dev ## sources and wheel, in dist/
+	$(BIN)/python -m build
+
 pin: $(VENV)/bin/python ## renew docker/requirements*.txt: exact versions, each with its hashes
 	@$(BIN)/pip install --quiet --disable-pip-version-check pip-tools
 	@renew() { file=$$1; shift; { sed '/^#/!d' $$file; "$$@" --output-file - pyproject.toml | \

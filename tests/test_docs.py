@@ -133,7 +133,7 @@ def test_a_configuration_in_a_document_is_right(document: str, tmp_path: Path) -
 def test_the_extras_in_the_documents_are_there() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     documented = {words(row[0])[0] for row in table(read("docs/install.md"), "extra")}
-    assert documented >= project["optional-dependencies"].keys() - {"dev"}
+    assert documented == project["optional-dependencies"].keys() - {"dev"}
 
 
 def test_the_topics_in_the_readme_exist() -> None:
