@@ -18,6 +18,7 @@ _EXAMPLES = """\
 examples:
   esp32cam2mqtt demo                                    try everything, with no board and no broker
   esp32cam2mqtt capture ws://192.0.2.10:81 -o door.jpg  one picture, with no broker
+  esp32cam2mqtt capture door --count 10 --every 60      door-01.jpg to door-10.jpg, one a minute
   esp32cam2mqtt find --write                            boards on this network, into config.yaml
   esp32cam2mqtt check --connect                         is all of it right, and all of them there?
   esp32cam2mqtt run -c /etc/esp32cam2mqtt/config.yaml   the bridge
@@ -116,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     capture = commands.add_parser(
-        "capture", parents=[common], help="take one picture, without a broker"
+        "capture", parents=[common], help="take a picture, or several, without a broker"
     )
     capture.add_argument("camera", metavar="CAMERA|URL", help="a camera's name, or ws://HOST:81")
     capture.add_argument(
@@ -125,7 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     capture.add_argument("--flash", action="store_true", default=None, help="with the light on")
     capture.add_argument("--framesize", metavar="NAME", help="such as SVGA")
     capture.add_argument("--quality", type=int, metavar="N", help="4 (best) to 63")
-    capture.add_argument("--timeout", type=float, metavar="SECONDS", help="for all of it")
+    capture.add_argument("--timeout", type=float, metavar="SECONDS", help="for each picture")
+    capture.add_argument("--count", type=int, metavar="N", help="so many: CAMERA-1.jpg …, up to 50")
+    capture.add_argument("--every", type=float, metavar="SECONDS", help="from one to the next")
 
     find = commands.add_parser(
         "find", parents=[common], help="boards on the network that announce themselves"

@@ -92,6 +92,7 @@ class Camera:
         self._waiter: asyncio.Future[None] | None = None
         self._failure: BridgeError | None = None
         self._asked = False
+        self._received_before: int | None = None
         self._making = False
         self._hello_expected = config.protocol != "legacy"
         self._ids = itertools.count(1)
@@ -101,6 +102,13 @@ class Camera:
     def connected(self) -> bool:
         """Whether there is a connection that may be asked on."""
         return self._wire is not None and self._wire.open
+
+    def look(self) -> int | None:
+        """How many bytes have come since a picture was asked for; ``None``: none was."""
+        if self._wire is None or not self._wire.open or self._received_before is None:
+            return None
+        self._wire.read()  # with a low-water mark set, some may have arrived quietly
+        return self._wire.received - self._received_before
 
     async def connect(self, *, deadline: float) -> None:
         """Connect, wait for the board's hello where one may come, and authenticate.
@@ -125,6 +133,7 @@ class Camera:
             raise
         self.hello = None
         self._failure = None
+        self._received_before = None
         self._inbox.clear()
         self._wire = Wire(
             made,
@@ -213,6 +222,7 @@ class Camera:
             text = protocol.capture_command(id_, options, hello)
         head: protocol.ImageHead | None = None
         self._asked = True
+        self._received_before = wire.received
         try:
             wire.send(text)
             while True:

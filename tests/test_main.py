@@ -1,10 +1,13 @@
 """The command line, as somebody types it."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,10 @@ import pytest
 import yaml
 
 from bridge import __version__, jpeg
+from bridge.commands.hints import hint
+from bridge.errors import BadRequest, BridgeError, Expired, ShuttingDown, TooLarge
 from tests.fakes import behaviours
-from tests.fakes.board import FakeBoard
+from tests.fakes.board import Behaviour, FakeBoard
 from tests.fakes.broker import Broker
 
 ROOT = Path(__file__).parents[1]
@@ -194,3 +199,88 @@ def test_a_place_that_cannot_be_written_to_is_a_named_failure(run: Run) -> None:
         done = run("capture", board.url, "-o", "missing/door.jpg", "--json")
         assert done.returncode == 1
         assert json.loads(done.stdout)["error"] == "storage_failed"
+
+
+def test_several_pictures_are_numbered_so_that_they_sort(run: Run, tmp_path: Path) -> None:
+    with FakeBoard() as board:
+        done = run("capture", board.url, "-o", "door.jpg", "--count", "10", "--json")
+        assert done.returncode == 0, done.stderr
+        results = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [result["index"] for result in results] == [*range(1, 11)]
+        paths = [str(tmp_path / f"door-{index:02}.jpg") for index in range(1, 11)]
+        assert [result["path"] for result in results] == paths
+        assert len({Path(path).read_bytes() for path in paths}) == 10
+        assert board.connections == 1
+
+
+def test_pictures_come_no_sooner_than_was_said(run: Run) -> None:
+    with FakeBoard() as board:
+        done = run("capture", board.url, "--count", "3", "--every", "0.5", "--json")
+        first, *_, last = (json.loads(line) for line in done.stdout.splitlines())
+        asked = [datetime.fromisoformat(result["requested_at"]) for result in (first, last)]
+        assert (asked[1] - asked[0]).total_seconds() >= 0.999  # they are told in milliseconds
+
+
+def test_one_failure_of_several_does_not_end_the_others(run: Run, tmp_path: Path) -> None:
+    with FakeBoard() as board:
+        board.script(behaviours.normal, behaviours.not_a_jpeg, behaviours.not_a_jpeg)
+        done = run("capture", board.url, "-o", "door.jpg", "--count", "3")
+        assert done.returncode == 1
+        assert {path.name for path in tmp_path.iterdir()} == {"door-1.jpg", "door-3.jpg"}
+
+
+def test_standard_output_takes_one_picture(run: Run) -> None:
+    done = run("capture", "ws://192.0.2.1", "-o", "-", "--count", "2")
+    assert done.returncode == 2
+    assert b"--count and -o -: standard output takes one picture" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code", "what_to_try"),
+    [
+        (behaviours.not_a_jpeg, "bad_image", "nearer to the access point"),
+        (behaviours.silent, "timeout", "--timeout 30"),
+        (behaviours.close(1011), "camera_failed", "5 V and 2 A"),
+        (behaviours.slots_full, "unreachable", "esp32cam2mqtt find"),
+        (behaviours.http("401 Unauthorized"), "unauthorized", "key in config.yaml"),
+    ],
+)
+def test_an_error_says_what_to_try_next(
+    run: Run, behaviour: Behaviour, code: str, what_to_try: str
+) -> None:
+    with FakeBoard() as board:
+        board.always(behaviour)
+        failed, hint = run("capture", board.url, "--timeout", "3").stderr.decode().splitlines()
+    assert f"picture: {code}: " in failed
+    assert hint.startswith("  try")
+    assert what_to_try in hint
+
+
+def test_every_error_of_a_board_has_a_hint() -> None:
+    elsewhere = (Expired, TooLarge, ShuttingDown, BadRequest)  # of queues, brokers, bridges
+    for kind in BridgeError.__subclasses__():
+        assert kind in elsewhere or hint(kind.code)
+
+
+def test_at_a_terminal_a_slow_picture_shows_how_far_it_is(tmp_path: Path) -> None:
+    go = threading.Event()
+    terminal, other_end = os.openpty()
+    with FakeBoard() as board, os.fdopen(terminal, "rb", buffering=0) as screen:
+        board.script(behaviours.late(go))
+        with subprocess.Popen(
+            [sys.executable, "-m", "bridge", "capture", board.url, "-o", "door.jpg"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=other_end,
+        ) as process:
+            os.close(other_end)
+            shown = b""
+            while b"picture: asked, no answer yet, " not in shown:
+                shown += screen.read(1000)
+            go.set()
+            with contextlib.suppress(OSError):  # Linux' way to say that the other end is closed
+                while more := screen.read(1000):
+                    shown += more
+        assert process.returncode == 0
+    last = shown.rpartition(b"\x1b[K")[2].decode()
+    assert last.startswith(f"{tmp_path}/door.jpg: ")
