@@ -16,17 +16,9 @@ from tests.fakes.board import FakeBoard
 from tests.fakes.broker import Broker
 from tests.fakes.process import Process
 
-BUILD = Path(__file__).with_name("build.sh")
 CAPTURES = "/media/esp32cam"
 # Limits as low as they are here anyhow: podman would raise them, which not every machine allows.
-_LIMITS = ("--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096")
-
-
-@pytest.fixture(scope="session")
-def podman() -> list[str]:
-    """The podman whose store has the image."""
-    said = subprocess.check_output(["sh", str(BUILD)], text=True, timeout=600)
-    return [*said.split(), "--runtime=runc"]
+LIMITS = ("--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096")
 
 
 class Container(Process):
@@ -48,7 +40,7 @@ class Container(Process):
         volumes = (f"-v={self.folder}:/config:ro", f"-v={self.captures}:{CAPTURES}")
         self._launch(
             [*self.podman, "run", "--rm", f"--name={self.container}", "--network=host", *hardened,
-             "--security-opt=no-new-privileges", *_LIMITS, *volumes, "localhost/esp32cam2mqtt"],
+             "--security-opt=no-new-privileges", *LIMITS, *volumes, "localhost/esp32cam2mqtt"],
             cwd=self.folder,
         )  # fmt: skip
 
@@ -110,7 +102,7 @@ def test_a_container_takes_a_picture_is_healthy_and_ends_in_time(
 
 
 def test_the_image_has_the_package_and_nothing_to_install_with(podman: list[str]) -> None:
-    run = [*podman, "run", "--rm", "--network=none", *_LIMITS]
+    run = [*podman, "run", "--rm", "--network=none", *LIMITS]
     version = subprocess.check_output([*run, "localhost/esp32cam2mqtt", "--version"], text=True)
     assert version == f"esp32cam2mqtt {__version__}\n"
     listing = [*run, "--entrypoint=ls", "localhost/esp32cam2mqtt"]
