@@ -383,6 +383,7 @@ def test_no_board_can_reach_the_terminal_of_who_takes_a_picture(board: Boards) -
         check=False,
     )
     assert done.returncode == 1
-    told = done.stderr.decode().removesuffix("\n")
+    told, hint = done.stderr.decode().removesuffix("\n").split("\n")
     assert "UXGA" in told
     assert told.isprintable()
+    assert hint.isprintable()
