@@ -18,7 +18,7 @@ sim: compiler ## build the firmware as a program for this computer: firmware/bui
 	@cmake --build firmware/build --parallel $$(nproc) --target esp32cam-sim
 
 test: $(VENV)/.dev packages sim ## all tests over the wire, against a real Mosquitto and the firmware
-	$(BIN)/pytest -n 4 --ignore=tests/faults --ignore=tests/fuzz $(ARGS)
+	$(BIN)/pytest -n 6 --ignore=tests/faults --ignore=tests/fuzz $(ARGS)
 
 test-faults: $(VENV)/.dev packages sim ## the five promises under attack, and a minute's soak
 	$(BIN)/pytest -n 2 tests/faults tests/fuzz $(ARGS)

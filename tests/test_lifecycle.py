@@ -433,6 +433,7 @@ def test_a_bridge_that_is_killed_and_started_again_has_no_rival(
     process = bridge({"door": old(board())}, mqtt={"version": mqtt_version})
     for _ in range(4):
         process.kill()
-        process.start()
+        process.start(wait=False)  # `online` may be the one before's, heard late
+        process.wait_for_log("mqtt: connected", this_run=True)
     assert process.log.count("mqtt: connected") == 5
     assert SAYS not in process.log
