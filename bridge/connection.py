@@ -43,6 +43,8 @@ _MAX_PACKET_OUT = 268_435_455  # MQTT's own limit
 _FIXED = 1 + 4 + 2 + 2  # bytes of a PUBLISH packet beside topic, properties and payload
 _MUCH = 70_000  # more than a topic and the properties can have
 _TURN = 10  # commands, and what else is in one reading of paho's: at most 20 packets
+NOT_ADMITTED = {0x86, 0x87}  # of a CONNACK; paho makes these of 3.1.1's 4 and 5, too
+_WHAT_ADMITS = ": check mqtt.username and mqtt.password"
 _RECEIVE_MAXIMUM = 1000  # commands in the works; with Mosquitto's 20, a dead camera takes them all
 
 
@@ -61,6 +63,11 @@ class Broker:
     keepalive: int
     max_payload: int | None
     tls: Tls | None
+
+    @property
+    def where(self) -> str:
+        """Its address, as people are told it."""
+        return self.host if self.transport == "unix" else f"{self.host}:{self.port}"
 
 
 class Owner(Protocol):
@@ -496,7 +503,8 @@ class Connection:
     ) -> None:
         self.reached = True
         if reason.is_failure:
-            self._end(f"the broker refuses us: {reason}", reason.value, cut=False)
+            hint = _WHAT_ADMITS if reason.value in NOT_ADMITTED else ""
+            self._end(f"the broker refuses us: {reason}{hint}", reason.value, cut=False)
             return
         limit = getattr(properties, "MaximumPacketSize", None)
         if limit is not None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from bridge.backoff import BackOff
-from bridge.connection import Broker, Connection
+from bridge.connection import NOT_ADMITTED, Broker, Connection
 from bridge.errors import TooLarge
 from bridge.inbox import Crowd, Inbox
 from bridge.outbox import WINDOW, Outbox
@@ -154,11 +154,13 @@ class Mqtt:
         else:
             level = logging.DEBUG if reason in self._told else logging.WARNING
             self._told.add(reason)
-            _LOGGER.log(level, "mqtt: %s: %s; trying again", self._where, reason)
+            _LOGGER.log(level, "mqtt: %s: %s; trying again", self._broker.where, reason)
 
     def _choose_version(self, connection: Connection, code: int | None) -> None:
         """With ``auto``, try 3.1.1 where 5 is refused, or twice the door is shut in silence."""
         if self._broker.version != "auto" or connection.established or not connection.reached:
+            return
+        if code in NOT_ADMITTED:  # who says so has understood us
             return
         self._refused_v5 += 2 if code == _UNSUPPORTED_VERSION else 1
         if self._refused_v5 >= 2:
@@ -169,11 +171,6 @@ class Mqtt:
                 self._told.add(other)
                 self._back_off.forget_failures()
                 _LOGGER.info("mqtt: %s", other)
-
-    @property
-    def _where(self) -> str:
-        broker = self._broker
-        return broker.host if broker.transport == "unix" else f"{broker.host}:{broker.port}"
 
     async def stop(self, *, timeout: float) -> None:
         """Hand over what waits, as far as the time allows, and take leave."""
@@ -195,7 +192,8 @@ class Mqtt:
         self._told.clear()
         self._inbox.reconnected(session_present=session_present)
         self._outbox.window = max(1, min(WINDOW, window))
-        _LOGGER.info("mqtt: connected to %s (MQTT %s)", self._where, "5" if self._v5 else "3.1.1")
+        version = "5" if self._v5 else "3.1.1"
+        _LOGGER.info("mqtt: connected to %s (MQTT %s)", self._broker.where, version)
         connection.subscribe(self._topics)
         self._connected()
 

@@ -194,6 +194,22 @@ def test_a_broker_that_does_not_know_mqtt_5_gets_3_1_1(
     assert process.wait_for_log(r"connected to .*MQTT 3\.1\.1")
 
 
+@pytest.mark.parametrize("version", ["auto", "3.1.1"])
+def test_a_wrong_password_is_named_and_no_question_of_versions(
+    bridge: StartBridge, own_broker: Brokers, version: str
+) -> None:
+    own = own_broker(users={"house": "sesame"})
+    mqtt = {"version": version, "password": "wrong"}
+    process = bridge({"door": {"url": "ws://127.0.0.1:1"}}, on=own, start=False, mqtt=mqtt)
+    process.start(wait=False)
+    process.wait_for_log(
+        r"WARNING mqtt: 127\.0\.0\.1:\d+: the broker refuses us: Not authorized: "
+        r"check mqtt\.username and mqtt\.password; trying again"
+    )
+    process.wait_for_log("Not authorized", count=3)
+    assert "trying version" not in process.log
+
+
 @pytest.mark.parametrize("transport", ["tls", "mutual", "websockets", "unix"])
 def test_each_way_to_the_broker_carries_pictures(
     bridge: StartBridge,

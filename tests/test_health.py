@@ -57,7 +57,7 @@ def test_without_a_broker_it_says_which_is_missing(tmp_path: Path) -> None:
     configure(tmp_path, port=1)
     done = health(tmp_path)
     assert done.returncode == 1
-    assert done.stderr == "no broker: Connection refused\n"
+    assert done.stderr == "no broker: 127.0.0.1:1: Connection refused\n"
 
 
 def test_a_broker_that_never_saw_a_bridge_is_told_from_none(

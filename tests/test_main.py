@@ -124,6 +124,16 @@ def test_check_connect_tries_the_broker_and_every_board(
         assert door.texts == []
 
 
+def test_check_connect_says_which_broker_is_not_there(run: Run, write: Callable[..., Path]) -> None:
+    write(
+        mqtt={"host": "127.0.0.1", "port": 1},
+        cameras={"door": {"url": "ws://127.0.0.1:1"}},
+    )
+    done = run("check", "--connect")
+    assert done.returncode == 1
+    assert b"  broker: 127.0.0.1:1: Connection refused\n" in done.stderr
+
+
 def test_capture_writes_one_picture_without_a_broker(run: Run, tmp_path: Path) -> None:
     with FakeBoard() as board:
         done = run("capture", board.url, "-o", "door.jpg")

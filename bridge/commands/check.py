@@ -89,7 +89,7 @@ async def _try_broker(configuration: Config, pool: Pool) -> str | None:
         async with asyncio.timeout(_CONNECT):
             await connected.wait()
     except TimeoutError:
-        return mqtt.trouble or "no answer"
+        return f"{there.where}: {mqtt.trouble or 'no answer'}"
     finally:
         await mqtt.stop(timeout=1)
         task.cancel()

@@ -62,7 +62,7 @@ async def _ask(settings: MqttConfig) -> str | None:
     except TimeoutError:
         if mqtt.online:
             return f"no bridge: the broker has nothing on {topic}"
-        return f"no broker: {mqtt.trouble or 'no answer'}"
+        return f"no broker: {there.where}: {mqtt.trouble or 'no answer'}"
     finally:
         mqtt.unread([topic])  # the broker would keep the subscription with the session
         await mqtt.stop(timeout=1)
