@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SANITIZED := firmware/build-sanitized
 
-.PHONY: help demo sim test test-faults test-firmware test-homeassistant test-homeassistant-old test-node-red test-container test-package screenshots check format bench soak fuzz pound package pin install clean
+.PHONY: help demo sim test test-faults test-firmware test-homeassistant test-homeassistant-old test-node-red test-container test-service test-package screenshots check format bench soak fuzz pound package pin install clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -45,6 +45,10 @@ test-node-red: $(VENV)/.dev packages sim ## the example flows in a real Node-RED
 test-container: $(VENV)/.dev packages ## docker/Dockerfile built and run, with podman; as root
 	@sh tests/install-packages.sh container
 	PYTHON=$(BIN)/python $(BIN)/pytest --timeout 300 tests/integration/container $(ARGS)
+
+test-service: $(VENV)/.dev packages ## the systemd unit in a Debian whose systemd runs; as root
+	@sh tests/install-packages.sh service
+	PYTHON=$(BIN)/python $(BIN)/pytest --timeout 300 tests/integration/service $(ARGS)
 
 test-homeassistant-old: $(VENV)/.dev packages ## the same in one from before 2024.11: the component form
 	ESP32CAM_HASS="$$(sh tests/integration/homeassistant/install.sh 2024.3.3)" \

@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Mapping
 
-_MOST = 10.0  # seconds between two signs of life, which carry the status line too
+_MOST = 2.0  # seconds between two signs of life: so old may the status be that people see
 
 
 class Systemd:

@@ -7,6 +7,7 @@
 #   tests/install-packages.sh firmware   a compiler, and the libraries that a board's SDK has too
 #   tests/install-packages.sh container  podman and runc to build and run the image, mmdebstrap
 #                                        to make the Debian below it
+#   tests/install-packages.sh service    mmdebstrap again, and systemd-nspawn to start what it made
 set -eu
 packages=""
 for set in "$@"; do
@@ -18,8 +19,9 @@ for set in "$@"; do
         packages="$packages libcjson-dev libmbedtls-dev libturbojpeg0-dev doctest-dev"
         ;;
     container) packages="$packages podman buildah runc mmdebstrap" ;;
+    service) packages="$packages systemd-container mmdebstrap" ;;
     *)
-        echo "usage: $0 tests|browser|firmware|container ..." >&2
+        echo "usage: $0 tests|browser|firmware|container|service ..." >&2
         exit 2
         ;;
     esac

@@ -53,13 +53,12 @@ def test_the_service_could_harm_little() -> None:
     said = analyze("security", "--offline=true", "--threshold=15", str(UNIT))
     exposure = re.search(r"Overall exposure level for \S+: ([\d.]+)", said)
     assert exposure is not None
-    assert float(exposure[1]) < 2.0
+    assert float(exposure[1]) <= 1.4
 
 
 def test_its_watchdog_is_more_patient_than_the_bridges_own() -> None:
     assert float(setting("WatchdogSec")) > LIMIT
-    assert setting("Type") == "notify"
-    assert setting("ExecReload") == "/bin/kill -HUP $MAINPID"
+    assert float(setting("TimeoutStopSec")) > 5  # seconds: the bridge's own limit for its end
 
 
 def test_the_bridge_needs_no_memory_that_is_both_written_and_run(
