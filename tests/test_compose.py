@@ -64,6 +64,17 @@ def test_a_service_of_ours_may_do_nothing_that_it_need_not(name: str) -> None:
         assert service["security_opt"] == ["no-new-privileges:true"]
 
 
+def test_all_but_what_ends_at_once_comes_back_and_the_bridge_has_time_to_end() -> None:
+    assert {name for name in SERVICES if "restart" not in SERVICES[name]} == {"passwords"}
+    assert {it.get("restart", "unless-stopped") for it in SERVICES.values()} == {"unless-stopped"}
+    assert float(SERVICES["bridge"]["stop_grace_period"].removesuffix("s")) > 5  # its own limit
+
+
+def test_the_broker_sends_at_once_and_remembers() -> None:
+    text = (DOCKER / "mosquitto/mosquitto.conf").read_text().splitlines()
+    assert {"set_tcp_nodelay true", "persistence true"} < set(text)
+
+
 @each
 def test_a_service_can_be_reached_from_outside_only_if_it_asks_who_is_there(name: str) -> None:
     for port in SERVICES[name].get("ports", ()):

@@ -4,6 +4,7 @@ What a Docker engine would add is played by hand: the order of the start, the na
 (all are in one network namespace), and images from a registry (Mosquitto is Debian's).
 """
 
+import json
 import os
 import re
 import secrets
@@ -163,11 +164,15 @@ def test_the_first_start_makes_passwords_and_the_house_takes_a_picture(house: Ho
     while house.tell("exec", house.container("mosquitto"), "sh", "-c", check).returncode != 0:
         alive = house.tell("inspect", "--format={{.State.Running}}", house.container("mosquitto"))
         assert alive.stdout.strip() == "true", house.tell("logs", house.container("mosquitto"))
+    hashes = house.tell("exec", house.container("mosquitto"), "cat", "/mosquitto/config/passwords")
+    assert [line.partition(":$7$")[0] for line in hashes.stdout.splitlines()] == users
     house.run("bridge", wait=False)
     while (done := house.ask("nodered", "-t", "esp32cam/front_door/capture", "-n")).returncode != 0:
         alive = house.tell("inspect", "--format={{.State.Running}}", house.container("bridge"))
         assert alive.stdout.strip() == "true", house.tell("logs", house.container("bridge")).stderr
     assert jpeg.parse(done.stdout.removesuffix(b"\n")).width > 0
+    told = house.ask("nodered", "-t", "esp32cam/front_door/capture", "-m", '{"reply": "result"}')
+    assert json.loads(told.stdout)["saved"]
     line = next(
         line for line in (ROOT / "docker/compose.yaml").read_text().splitlines() if " exec " in line
     )

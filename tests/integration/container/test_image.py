@@ -110,6 +110,11 @@ def test_the_image_has_the_package_and_nothing_to_install_with(podman: list[str]
     there = subprocess.check_output([*listing, site], text=True).split()
     assert "bridge" in there
     assert not {"pip", "setuptools", "tests"} & set(there)
+    assert "libturbojpeg.so.0" in subprocess.check_output(
+        [*run, "--entrypoint=ldconfig", "localhost/esp32cam2mqtt", "-p"], text=True
+    )
+    owner = [*run, "--entrypoint=stat", "localhost/esp32cam2mqtt", "--format=%u:%g %a", CAPTURES]
+    assert subprocess.check_output(owner, text=True) == "10001:10001 750\n"
 
 
 def test_the_image_says_how_it_wants_to_be_run(podman: list[str]) -> None:
