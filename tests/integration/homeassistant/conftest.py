@@ -35,7 +35,6 @@ def quiet(hass: HomeAssistant) -> Iterator[None]:
     """Whatever a test does, Home Assistant has nothing to complain of but what is foreseen."""
     usual = set(hass.foreseen)
     yield
-    complaints = hass.complaints[hass.told :]
+    complaints = hass.look()
     hass.foreseen = usual
-    hass.told = len(hass.complaints)
     assert complaints == []

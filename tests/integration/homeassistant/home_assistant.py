@@ -78,7 +78,7 @@ class HomeAssistant(Process):
         self._numbers = itertools.count(1)
         self.knows_devices = True  # and so the device form
         self.foreseen = set(_INSTALLATION)  # words of complaints that are none
-        self.told = 0  # of its complaints, how many have been looked at
+        self._looked_at = 0  # of its lines, how many
         self.states: dict[str, Document] = {}
         self.events: list[Document] = []
 
@@ -94,11 +94,12 @@ class HomeAssistant(Process):
         self.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self.alive:
             self.end()
         self._reserved.close()
         self._directory.cleanup()
+        assert kind or not (complaints := self.look()), complaints
 
     def start(self) -> None:
         """Start it, and wait until it hears and says things over MQTT."""
@@ -139,10 +140,20 @@ class HomeAssistant(Process):
 
     @property
     def complaints(self) -> list[str]:
-        """What it logged at WARNING or above, in all runs, but for what is foreseen."""
+        """What it logged at WARNING or above since the last look, but for what is foreseen."""
+        return self._complaints(len(self.lines))
+
+    def look(self) -> list[str]:
+        """Its complaints, once; what it logs later is for the next look, the last at its end."""
+        end = len(self.lines)
+        complaints = self._complaints(end)
+        self._looked_at = end
+        return complaints
+
+    def _complaints(self, end: int) -> list[str]:
         return [
             line
-            for line in self.lines
+            for line in self.lines[self._looked_at : end]
             if {"WARNING", "ERROR", "CRITICAL"} & {*line.split()}
             and not any(words in line for words in self.foreseen)
         ]
