@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import socket
 import tempfile
 import threading
 import time
@@ -118,13 +119,14 @@ class HomeAssistant(Process):
             self._poll("MQTT", lambda: self._round_trip(client))
 
     def end(self) -> None:
-        """Stop it; it takes its time to write what it knows."""
-        self.stop(timeout=30)
+        """Stop it; it takes its time to write what it knows, and ten seconds for who listens."""
         if self._listener is not None:
+            assert self._socket is not None
+            assert self._socket.sock is not None
+            self._socket.sock.shutdown(socket.SHUT_RDWR)
             self._listener.join(10)
-        if self._socket is not None:
-            # close() does nothing once the other side has begun.
             self._socket.shutdown()  # type: ignore[no-untyped-call]
+        self.stop(timeout=30)
 
     @property
     def url(self) -> str:
@@ -275,10 +277,10 @@ class HomeAssistant(Process):
         for state in self.ask("get_states"):
             self.states.setdefault(state["entity_id"], state)
 
-    def _hear(self, socket: websocket.WebSocket) -> None:
+    def _hear(self, there: websocket.WebSocket) -> None:
         while True:
             try:
-                text = socket.recv()
+                text = there.recv()
             except (OSError, websocket.WebSocketException):
                 return
             if not text:
