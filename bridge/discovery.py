@@ -98,7 +98,13 @@ def node_of(topic: str) -> str:
 def bridge_messages(place: Place, base: str) -> Messages:
     """What announces the bridge itself."""
     topics = BridgeTopics.of(base)
-    device = {"identifiers": [node(base, BRIDGE)], "name": _NAME, "sw_version": __version__}
+    device = {
+        "identifiers": [node(base, BRIDGE)],
+        "name": _NAME,
+        "manufacturer": _ORIGIN["name"],
+        "model": "Bridge",
+        "sw_version": __version__,
+    }
     components = bridge_entities(topics, group_capture(base, ALL))
     return _messages(place, node(base, BRIDGE), device, components)
 
@@ -115,9 +121,9 @@ def camera_messages(
     device = {
         "identifiers": [node(base, name)],
         "name": camera.name,
+        "manufacturer": _ORIGIN["name"],
         "model": _model(board),
         "sw_version": known.firmware,
-        "hw_version": known.sensor,
         "suggested_area": camera.area,
         "configuration_url": f"http://{camera.host}/" if board and camera.host else None,
         "via_device": node(base, BRIDGE),

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from bridge import discovery
+from bridge import __version__, discovery
 from bridge.discovery import Board, Form, Memory, Place, Step
 from bridge.entities import Described
 
@@ -199,9 +199,9 @@ def test_a_device_says_what_and_where_it_is() -> None:
     assert only(door())["device"] == {
         "identifiers": ["esp32cam_door"],
         "name": "Front door",
+        "manufacturer": "esp32cam2mqtt",
         "model": "ai-thinker, OV2640",
         "sw_version": "1.2.3",
-        "hw_version": "OV2640",
         "suggested_area": "Hall",
         "configuration_url": "http://192.0.2.10/",
         "via_device": "esp32cam_bridge",
@@ -210,11 +210,18 @@ def test_a_device_says_what_and_where_it_is() -> None:
     assert legacy == {
         "identifiers": ["esp32cam_door"],
         "name": "Door",
+        "manufacturer": "esp32cam2mqtt",
         "model": "ESP32-CAM",
         "via_device": "esp32cam_bridge",
     }
     bridge = only(discovery.bridge_messages(DEVICE_FORM, "esp32cam"))
-    assert bridge["device"]["identifiers"] == ["esp32cam_bridge"]
+    assert bridge["device"] == {
+        "identifiers": ["esp32cam_bridge"],
+        "name": "ESP32-CAM bridge",
+        "manufacturer": "esp32cam2mqtt",
+        "model": "Bridge",
+        "sw_version": __version__,
+    }
 
 
 def test_what_tells_of_a_camera_that_is_away_is_available_without_it() -> None:
