@@ -10,7 +10,16 @@ import pytest
 from tests.fakes.broker import Broker
 from tests.integration.homeassistant.home_assistant import HomeAssistant
 
-INSTALL = Path(__file__).with_name("install.sh")
+_INSTALL = Path(__file__).with_name("install.sh")
+
+
+@pytest.fixture(scope="session")
+def installed() -> Path:
+    """Where Home Assistant is installed."""
+    folder = os.environ.get("ESP32CAM_HASS") or subprocess.check_output(
+        ["sh", str(_INSTALL)], text=True
+    )
+    return Path(folder.strip())
 
 
 @pytest.fixture(scope="session")
@@ -21,12 +30,9 @@ def broker() -> Iterator[Broker]:
 
 
 @pytest.fixture(scope="session")
-def hass(broker: Broker) -> Iterator[HomeAssistant]:
+def hass(installed: Path, broker: Broker) -> Iterator[HomeAssistant]:
     """Home Assistant, running."""
-    folder = os.environ.get("ESP32CAM_HASS") or subprocess.check_output(
-        ["sh", str(INSTALL)], text=True
-    )
-    with HomeAssistant(Path(folder.strip()), broker) as hass:
+    with HomeAssistant(installed, broker) as hass:
         yield hass
 
 

@@ -23,6 +23,7 @@ CAPTURES = "/srv/captures"
 """Where the bridge of the examples saves pictures; here it is a folder of the test's."""
 
 _BESIDES = {  # what an ordinary configuration has by default_config, and who stands in for Telegram
+    "input_button": None,
     "media_source": None,
     "mobile_app": None,
     "sun": None,
@@ -60,9 +61,7 @@ def edited(text: str, **changes: tuple[str, str]) -> str:
 def home_assistant(folder: Path, broker: Broker, captures: Path) -> HomeAssistant:
     """It has the examples' configuration.yaml and blueprints, with ``captures`` as the folder."""
     more = yaml.safe_load(_example("configuration.yaml", captures))
-    local = captures.parent / "media"
-    local.mkdir()
-    more["homeassistant"]["media_dirs"]["local"] = str(local)  # /media need not be here
+    more["homeassistant"]["media_dirs"]["local"] = str(captures.parent)  # in place of /media
     hass = HomeAssistant(folder, broker, more={**more, **_BESIDES})
     (hass.directory / BLUEPRINTS).mkdir(parents=True)
     for path in (EXAMPLES / BLUEPRINTS).iterdir():
