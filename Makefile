@@ -65,7 +65,7 @@ check: $(VENV)/.dev ## format, lint, types, and that documents and schema say wh
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q tests/test_docs.py tests/test_docs_configuration.py
+	$(BIN)/pytest -q tests/test_docs.py tests/test_docs_configuration.py tests/test_docs_homeassistant.py
 
 format: $(VENV)/.dev ## put the code into its form
 	$(BIN)/ruff format .

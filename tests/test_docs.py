@@ -125,6 +125,7 @@ def test_a_configuration_in_a_document_is_right(document: str, tmp_path: Path) -
     options = re.findall(r"`((\w+): [^`{!…]+)`", read(document))
     fields = CameraConfig.model_fields
     whole += [f"{camera}, {option}}}}}\n" for option, key in options if key in fields]
+    (tmp_path / "secrets.yaml").write_text("mqtt_password: x\n")
     for text in whole:
         (tmp_path / "config.yaml").write_text(text)
         assert load(tmp_path / "config.yaml").cameras

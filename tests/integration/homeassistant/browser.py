@@ -18,6 +18,21 @@ from tests.fakes.port import number, reserve
 from tests.fakes.process import Process
 
 _START = 30.0
+_TOOLS = """
+// All elements that match: Home Assistant's are in nested shadow roots.
+function deep(selector, root = document) {
+  return [...root.querySelectorAll("*")].flatMap(element => [
+    ...(element.matches(selector) ? [element] : []),
+    ...(element.shadowRoot ? deep(selector, element.shadowRoot) : [])]);
+}
+// All text of the page.
+function text(node = document.body) {
+  if (["STYLE", "SCRIPT"].includes(node.tagName)) return "";
+  if (node.nodeType === 3) return node.data;
+  const inside = [...(node.shadowRoot ? [node.shadowRoot] : []), ...node.childNodes];
+  return inside.map(it => text(it)).join(" ");
+}
+"""
 _OPTIONS = (
     "--headless=new",
     "--no-sandbox",
@@ -33,11 +48,10 @@ _OPTIONS = (
 
 
 class Browser(Process):
-    """One page; ``width`` and ``height`` are those of its window."""
+    """One page; in it, ``deep(selector)`` is all elements that match, ``text()`` all text."""
 
-    def __init__(self, *, width: int = 1280, height: int = 900) -> None:
+    def __init__(self) -> None:
         super().__init__("chromium")
-        self._size = f"--window-size={width},{height}"
         self._folder = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
         self._numbers = itertools.count(1)
 
@@ -47,11 +61,13 @@ class Browser(Process):
         reserved.close()
         told = (f"--remote-debugging-port={port}", f"--user-data-dir={self._folder.name}")
         self._launch(
-            ["chromium", *_OPTIONS, self._size, *told, "--remote-allow-origins=*", "about:blank"],
+            ["chromium", *_OPTIONS, *told, "--remote-allow-origins=*", "about:blank"],
             cwd=Path(self._folder.name),
         )
         page = self._poll("its page", lambda: self._page(port))
         self._socket = websocket.create_connection(page, timeout=60, max_size=None)
+        self._tell("Page.enable")
+        self._tell("Page.addScriptToEvaluateOnNewDocument", source=_TOOLS)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,6 +79,21 @@ class Browser(Process):
         """Go there."""
         self._tell("Page.navigate", url=url)
 
+    def resize(self, width: int, height: int) -> None:
+        """Make the page so large."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._tell("Emulation.setDeviceMetricsOverride", **size)
+
+    def click(self, element: str) -> None:
+        """Click into the middle of what this expression is."""
+        x, y = self.run(
+            f"(box => [box.x + box.width / 2, box.y + box.height / 2])"
+            f"(({element}).getBoundingClientRect())"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            at = {"x": x, "y": y, "button": "left", "clickCount": 1}
+            self._tell("Input.dispatchMouseEvent", type=kind, **at)
+
     def run(self, script: str) -> Any:
         """What this expression comes to in the page."""
         told = self._tell("Runtime.evaluate", expression=script, returnByValue=True)
@@ -72,10 +103,12 @@ class Browser(Process):
         """Wait until this expression is true in the page."""
         self._poll(script, lambda: self.run(script))
 
-    def save(self, path: Path) -> None:
-        """What is seen, as a small PNG."""
+    def save(self, path: Path, *, bottom: float | None = None) -> None:
+        """What is seen down to ``bottom``, as a small PNG."""
         taken = self._tell("Page.captureScreenshot", format="png")
         picture = Image.open(io.BytesIO(base64.b64decode(taken["data"]))).convert("RGB")
+        if bottom is not None:
+            picture = picture.crop((0, 0, picture.width, min(round(bottom), picture.height)))
         small = picture.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         path.parent.mkdir(parents=True, exist_ok=True)
         small.save(path, optimize=True)
