@@ -1,12 +1,10 @@
 #!/bin/sh
 # Builds docker/Dockerfile with podman, without an image registry: on a Debian made by mmdebstrap,
-# which is kept outside of this checkout, for all checkouts. As root; says what it does on stderr.
+# which is kept in the folder CACHE, for all checkouts. As root; says what it does on stderr, and
+# how to call podman then on stdout.
 set -eu
+cache="$1"
 cd "$(dirname "$0")/../../.."
-cache="${XDG_CACHE_HOME:-$HOME/.cache}/esp32cam2mqtt/container"
-mkdir -p "$cache"
-exec 9>"$cache/lock"
-flock 9
 base="$cache/bookworm.tar"
 podman="podman --root $cache/store --runroot $cache/run"
 if [ ! -e "$base" ]; then

@@ -4,15 +4,14 @@ What a Docker engine would add is played by hand: the order of the start, the na
 (all are in one network namespace), and images from a registry (Mosquitto is Debian's).
 """
 
-import json
 import os
 import re
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, AnyStr
 
 import pytest
 import yaml
@@ -82,12 +81,40 @@ class House(Process):
 
     def ask(self, user: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         """A request by one of Mosquitto's clients: a picture comes back."""
+        return self._client("rr", user, "-V", "5", "-e", f"esp32cam-reply/{user}/x", *arguments)
+
+    def see(self, user: str, topic: str) -> subprocess.CompletedProcess[bytes]:
+        """What is retained on the topic."""
+        return self._client("sub", user, "-t", topic, "-C", "1", "-N")
+
+    def until(
+        self, name: str, question: Callable[[], subprocess.CompletedProcess[AnyStr]]
+    ) -> subprocess.CompletedProcess[AnyStr]:
+        """Ask until it goes well, as long as the service lives."""
+        while (done := question()).returncode != 0:
+            alive = self.tell("inspect", "--format={{.State.Running}}", self.container(name))
+            assert alive.stdout.strip() == "true", self.tell("logs", self.container(name)).stderr
+        return done
+
+    def _client(self, kind: str, user: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         password = (self.docker / f"passwords/{user}/password").read_text()
         return subprocess.run(
-            [*self.inside, "mosquitto_rr", "-V", "5", "-u", user, "-P", password, "-W", "15",
-             "-e", f"esp32cam-reply/{user}/x", *arguments],
+            [*self.inside, f"mosquitto_{kind}", "-u", user, "-P", password, "-W", "15", *arguments],
             capture_output=True, timeout=30, check=False,
         )  # fmt: skip
+
+    def volumes(self, service: dict[str, Any]) -> list[str]:
+        """Its volumes, as options of podman's."""
+        options = []
+        for volume in service["volumes"]:
+            source, _, rest = volume.partition(":")
+            if source.startswith("./"):
+                source = str(self.docker / source)
+                os.makedirs(source, exist_ok=True)  # as Docker does
+            else:
+                source = f"{self._mark}-{source}"
+            options.append(f"--volume={source}:{rest}")
+        return options
 
     def _options(self, name: str) -> list[str]:
         service: dict[str, Any] = COMPOSE["services"][name]
@@ -111,14 +138,7 @@ class House(Process):
             f"--security-opt={what}".replace(":true", "") for what in service["security_opt"]
         ]
         options += [f"--tmpfs={place}" for place in service.get("tmpfs", ())]
-        for volume in service["volumes"]:
-            source, _, rest = volume.partition(":")
-            if source.startswith("./"):
-                source = str(self.docker / source)
-                os.makedirs(source, exist_ok=True)  # as Docker does
-            else:
-                source = f"{self._mark}-{source}"
-            options.append(f"--volume={source}:{rest}")
+        options += self.volumes(service)
         entrypoint, *arguments = [*service.get("entrypoint", ()), *service.get("command", ())] or [
             ""
         ]
@@ -154,6 +174,7 @@ def test_the_first_start_makes_passwords_and_the_house_takes_a_picture(house: Ho
         made = house.tell("logs", house.container("passwords")).stdout
         house.tell("rm", house.container("passwords"))
     assert "a new password" not in made
+    mosquitto, bridge = house.container("mosquitto"), house.container("bridge")
     users = re.findall("^user (.+)$", (ROOT / "docker/mosquitto/acl").read_text(), re.M)
     for user in users:
         file = house.docker / f"passwords/{user}/password"
@@ -161,27 +182,31 @@ def test_the_first_start_makes_passwords_and_the_house_takes_a_picture(house: Ho
         assert file.stat().st_mode & 0o077 == 0
     house.run("mosquitto", wait=False)
     check = COMPOSE["services"]["mosquitto"]["healthcheck"]["test"][1].replace("$$", "$")
-    while house.tell("exec", house.container("mosquitto"), "sh", "-c", check).returncode != 0:
-        alive = house.tell("inspect", "--format={{.State.Running}}", house.container("mosquitto"))
-        assert alive.stdout.strip() == "true", house.tell("logs", house.container("mosquitto"))
-    hashes = house.tell("exec", house.container("mosquitto"), "cat", "/mosquitto/config/passwords")
-    assert [line.partition(":$7$")[0] for line in hashes.stdout.splitlines()] == users
+    house.until("mosquitto", lambda: house.tell("exec", mosquitto, "sh", "-c", check))
     house.run("bridge", wait=False)
-    while (done := house.ask("nodered", "-t", "esp32cam/front_door/capture", "-n")).returncode != 0:
-        alive = house.tell("inspect", "--format={{.State.Running}}", house.container("bridge"))
-        assert alive.stdout.strip() == "true", house.tell("logs", house.container("bridge")).stderr
-    assert jpeg.parse(done.stdout.removesuffix(b"\n")).width > 0
-    told = house.ask("nodered", "-t", "esp32cam/front_door/capture", "-m", '{"reply": "result"}')
-    assert json.loads(told.stdout)["saved"]
+    capture = ("-t", "esp32cam/front_door/capture")
+    picture = house.until("bridge", lambda: house.ask("nodered", *capture, "-n")).stdout
+    assert jpeg.parse(picture.removesuffix(b"\n")).width > 0
+    path = house.ask("nodered", *capture, "-m", '{"reply": "path"}').stdout.decode().strip()
+    node_red = COMPOSE["services"]["node-red"]
+    saved = subprocess.check_output(
+        [*house.podman, "run", "--rm", "--network=none", *LIMITS, "--user=1000:1000",
+         *(f"--group-add={group}" for group in node_red["group_add"]), *house.volumes(node_red),
+         "--entrypoint=cat", "localhost/esp32cam2mqtt", path]
+    )  # fmt: skip
+    assert jpeg.parse(saved).width > 0
     line = next(
         line for line in (ROOT / "docker/compose.yaml").read_text().splitlines() if " exec " in line
     )
     command = line.partition("bridge ")[2].partition(" >")[0].split()
     taken = subprocess.run(
-        [*house.podman, "exec", house.container("bridge"), *command],
-        capture_output=True, timeout=60, check=True,
-    )  # fmt: skip
+        [*house.podman, "exec", bridge, *command], capture_output=True, timeout=60, check=True
+    )
     assert jpeg.parse(taken.stdout).width > 0
-    assert house.tell("stop", "--time=15", house.container("bridge")).returncode == 0
-    code = house.tell("inspect", "--format={{.State.ExitCode}}", house.container("bridge"))
-    assert code.stdout.strip() == "0"
+    for container in (bridge, mosquitto):
+        assert house.tell("stop", "--time=15", container).returncode == 0
+        code = house.tell("inspect", "--format={{.State.ExitCode}}", container)
+        assert code.stdout.strip() == "0"
+    assert house.tell("start", mosquitto).returncode == 0
+    kept = house.until("mosquitto", lambda: house.see("viewer", "esp32cam/front_door/image"))
+    assert kept.stdout == saved
