@@ -183,6 +183,8 @@ def test_the_first_start_makes_passwords_and_the_house_takes_a_picture(house: Ho
     house.run("mosquitto", wait=False)
     check = COMPOSE["services"]["mosquitto"]["healthcheck"]["test"][1].replace("$$", "$")
     house.until("mosquitto", lambda: house.tell("exec", mosquitto, "sh", "-c", check))
+    hashed = house.tell("exec", mosquitto, "cat", "/mosquitto/config/passwords").stdout
+    assert re.findall(r"(?m)^(\w+):\$[67]\$", hashed) == users
     house.run("bridge", wait=False)
     capture = ("-t", "esp32cam/front_door/capture")
     picture = house.until("bridge", lambda: house.ask("nodered", *capture, "-n")).stdout
