@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from bridge import __version__, jpeg
-from bridge.commands.hints import hint
+from bridge.commands.hints import BROKER, hint
 from bridge.errors import BadRequest, BridgeError, Expired, ShuttingDown, TooLarge
 from tests.fakes import behaviours
 from tests.fakes.board import Behaviour, FakeBoard
@@ -124,14 +124,36 @@ def test_check_connect_tries_the_broker_and_every_board(
         assert door.texts == []
 
 
-def test_check_connect_says_which_broker_is_not_there(run: Run, write: Callable[..., Path]) -> None:
-    write(
-        mqtt={"host": "127.0.0.1", "port": 1},
-        cameras={"door": {"url": "ws://127.0.0.1:1"}},
-    )
+def test_check_connect_says_who_is_not_there_and_what_to_try(
+    run: Run, write: Callable[..., Path]
+) -> None:
+    cameras = {"door": "ws://127.0.0.1:2", "garden": "ws://127.0.0.1:3"}
+    write(mqtt={"host": "127.0.0.1", "port": 1}, cameras=cameras)
     done = run("check", "--connect")
     assert done.returncode == 1
-    assert b"  broker: 127.0.0.1:1: Connection refused\n" in done.stderr
+    assert done.stderr.decode().splitlines() == [
+        "config.yaml: ok, 2 cameras",
+        "  broker: 127.0.0.1:1: Connection refused",
+        "  door: unreachable: 127.0.0.1:2: the connection was refused",
+        "  garden: unreachable: 127.0.0.1:3: the connection was refused",
+        BROKER,
+        hint("unreachable"),
+    ]
+
+
+def test_check_connect_to_a_broker_that_wants_a_password_names_the_options(
+    run: Run, write: Callable[..., Path], own_broker: Callable[..., Broker]
+) -> None:
+    port = own_broker(users={"house": "sesame"}).port
+    with FakeBoard() as board:
+        write(mqtt={"host": "127.0.0.1", "port": port}, cameras={"door": board.url})
+        done = run("check", "--connect")
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines()[1:] == [
+        f"  broker: 127.0.0.1:{port}: the broker refuses us: Not authorized: "
+        "check mqtt.username and mqtt.password",
+        "  door: ok",
+    ]
 
 
 def test_capture_writes_one_picture_without_a_broker(run: Run, tmp_path: Path) -> None:

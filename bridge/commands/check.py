@@ -5,13 +5,14 @@ import asyncio
 import json
 import socket
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bridge import config, logs
 from bridge.app import count
 from bridge.build import broker, check_extras, make_camera
 from bridge.commands import say
+from bridge.commands.hints import BROKER, hint
 from bridge.config import CameraConfig, Config
 from bridge.errors import BridgeError
 from bridge.mqtt import Mqtt
@@ -33,24 +34,32 @@ def check(options: argparse.Namespace) -> int:
     hints = config.hints(configuration) + config.exposed(options.config, configuration)
     if hints:
         report["hints"] = hints
-    failures = {}
+    tried: dict[str, _Failure | None] = {}
     if options.connect:
-        failures = asyncio.run(_connect_all(configuration))
-        report["connected"] = {name: reason or "ok" for name, reason in failures.items()}
-        if any(failures.values()):
+        tried = asyncio.run(_connect_all(configuration))
+        report["connected"] = {name: bad.reason if bad else "ok" for name, bad in tried.items()}
+        if any(tried.values()):
             report["status"] = "error"
     if options.json:
         print(json.dumps(report, ensure_ascii=False))
     else:
         say(f"{options.config}: ok, {count(configuration.cameras, 'camera')}")
-        for hint in hints:
-            say(f"  hint: {hint}")
-        for name, reason in failures.items():
-            say(f"  {name}: {reason or 'ok'}")
+        for line in hints:
+            say(f"  hint: {line}")
+        for name, bad in tried.items():
+            say(f"  {name}: {bad.reason if bad else 'ok'}")
+        for line in dict.fromkeys(bad.hint for bad in tried.values() if bad and bad.hint):
+            say(line)
     return 0 if report["status"] == "ok" else 1
 
 
-async def _connect_all(configuration: Config) -> dict[str, str | None]:
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    reason: str
+    hint: str | None
+
+
+async def _connect_all(configuration: Config) -> dict[str, _Failure | None]:
     pool = Pool(32, name="connect")
     names = list(configuration.cameras)
     reasons = await asyncio.gather(
@@ -60,18 +69,18 @@ async def _connect_all(configuration: Config) -> dict[str, str | None]:
     return dict(zip(["broker", *names], reasons, strict=True))
 
 
-async def _try_board(config: CameraConfig, pool: Pool) -> str | None:
+async def _try_board(config: CameraConfig, pool: Pool) -> _Failure | None:
     camera = make_camera(config, pool, lost=lambda _: None, met=lambda: None)
     try:
         await camera.connect(deadline=time.monotonic() + _CONNECT)
     except BridgeError as exc:
-        return f"{exc.code}: {exc}"
+        return _Failure(f"{exc.code}: {exc}", hint(exc.code))
     finally:
         camera.close()
     return None
 
 
-async def _try_broker(configuration: Config, pool: Pool) -> str | None:
+async def _try_broker(configuration: Config, pool: Pool) -> _Failure | None:
     """Connect as another client, so as not to put a running bridge out."""
     there = broker(configuration.mqtt)
     there = replace(there, client_id=f"{there.client_id}-check-{socket.gethostname()}"[:60])
@@ -89,7 +98,9 @@ async def _try_broker(configuration: Config, pool: Pool) -> str | None:
         async with asyncio.timeout(_CONNECT):
             await connected.wait()
     except TimeoutError:
-        return f"{there.where}: {mqtt.trouble or 'no answer'}"
+        trouble = mqtt.trouble or "no answer"
+        named = "mqtt." in trouble  # it says what to change
+        return _Failure(f"{there.where}: {trouble}", None if named else BROKER)
     finally:
         await mqtt.stop(timeout=1)
         task.cancel()

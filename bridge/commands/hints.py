@@ -1,4 +1,4 @@
-"""What to try when a board gave no picture, by the error's code. Pure."""
+"""What to try when a board gave no picture, by the error's code, or a broker is away. Pure."""
 
 from bridge.errors import (
     BadImage,
@@ -38,6 +38,11 @@ _HINTS = {
     StorageFailed.code: "try: -o FILE, in a folder that is there and can be written to",
     UnknownCamera.code: "try: one of these names, or the board's address, ws://HOST:81",
 }
+
+BROKER = (
+    "try: does the broker run, at mqtt.host and mqtt.port? Mosquitto listens to other computers "
+    "only if its configuration says so: listener 1883"
+)
 
 
 def hint(code: str) -> str:
