@@ -1,12 +1,9 @@
 #!/bin/sh
-# A Debian with systemd, and what pip needs to install the bridge in it without an index: kept
-# outside of this checkout, for all checkouts. As root; prints the folder that has both.
+# A Debian with systemd, and what pip needs to install the bridge in it without an index: kept in
+# the folder CACHE, for all checkouts. As root.
 set -eu
+cache="$1"
 cd "$(dirname "$0")/../../.."
-cache="${XDG_CACHE_HOME:-$HOME/.cache}/esp32cam2mqtt/service"
-mkdir -p "$cache"
-exec 9>"$cache/lock"
-flock 9
 if [ ! -e "$cache/bookworm.tar" ]; then
     echo "making a Debian with systemd: $cache/bookworm.tar" >&2
     mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,python3,python3-venv \
@@ -17,4 +14,3 @@ rm -rf "$cache/wheels"
 "${PYTHON:-python3}" -m pip download --quiet --disable-pip-version-check --only-binary :all: \
     --python-version 3.11 --require-hashes --requirement docker/requirements.txt \
     --dest "$cache/wheels" >&2
-echo "$cache"

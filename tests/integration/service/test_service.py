@@ -5,13 +5,12 @@ service lives through.
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from tests.fakes.board import FakeBoard
 from tests.fakes.broker import Broker
 from tests.fakes.client import Client
 from tests.fakes.process import Process
+from tests.integration.kept import kept
 
 ROOT = Path(__file__).parents[3]
 UNIT = ROOT / "examples/systemd/esp32cam2mqtt.service"
@@ -109,24 +109,21 @@ class Service:
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A machine that has the wheel, and ends with the tests."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may make a Debian and start a systemd in it")
     folder = tmp_path_factory.mktemp("machine")
-    there = subprocess.check_output(["sh", Path(__file__).with_name("debian.sh")], text=True)
-    cache = Path(there.strip())
-    machine = Machine(cache / "bookworm.tar", folder)
-    shutil.copytree(cache / "wheels", machine.root / "wheels")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", machine.root / "wheels", ROOT],
-        check=True, capture_output=True, timeout=120,
-    )  # fmt: skip
-    machine.write("/etc/pip.conf", "[global]\nno-index = true\nfind-links = /wheels\n")
-    try:
-        machine.start()
-        yield machine
-    finally:
-        machine.stop(30)
-        shutil.rmtree(machine.root)
+    with kept("service", Path(__file__).with_name("debian.sh")) as (cache, _):
+        machine = Machine(cache / "bookworm.tar", folder)
+        shutil.copytree(cache / "wheels", machine.root / "wheels")
+        subprocess.run(
+            [sys.executable, "-m", "build", "--wheel", "--outdir", machine.root / "wheels", ROOT],
+            check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
+        machine.write("/etc/pip.conf", "[global]\nno-index = true\nfind-links = /wheels\n")
+        try:
+            machine.start()
+            yield machine
+        finally:
+            machine.stop(30)
+            shutil.rmtree(machine.root)
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +185,25 @@ def test_a_reload_takes_the_new_configuration_and_keeps_the_process(service: Ser
     service.tell("reload")
     service.client.wait("esp32cam/yard/availability", lambda m: m.text == "online")
     assert service.show("MainPID") == before
+
+
+def test_a_password_that_only_root_can_read_reaches_the_broker(
+    service: Service, own_broker: Callable[..., Broker]
+) -> None:
+    found = re.search(r"(?m)^# (password: .+)\n#(LoadCredential=\w+:(.+))$", UNIT.read_text())
+    assert found is not None
+    password, line, path = found.groups()
+    service.machine.write(path, "sesame\n")
+    service.machine.run(f"chmod 600 {path}")
+    service.machine.write(f"/etc/systemd/system/{UNIT.name}.d/it.conf", f"[Service]\n{line}\n")
+    service.machine.run("systemctl daemon-reload")
+    broker = own_broker(users={"bridge": "sesame"})
+    mqtt = f"mqtt: {{host: 127.0.0.1, port: {broker.port}, username: bridge, {password}}}\n"
+    rest = {name: part for name, part in service.config.items() if name != "mqtt"}
+    service.machine.write(f"/etc/{NAME}/config.yaml", mqtt + yaml.safe_dump(rest))
+    service.tell("restart")
+    with broker.client(subscribe=["esp32cam/bridge/state"]) as client:
+        client.wait("esp32cam/bridge/state", lambda m: m.text == "online", timeout=30)
 
 
 @pytest.mark.parametrize("signal", ["KILL", "STOP"])
