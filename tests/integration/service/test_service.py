@@ -168,6 +168,8 @@ def test_the_lines_at_its_top_install_it_and_it_takes_pictures(service: Service)
     owner, mode = service.machine.run(f"stat --format='%u %a' {result['path']}").split()
     assert int(owner) > 0
     assert mode == "640"
+    folders = service.machine.run(f"stat --dereference --format=%a /var/lib/private {PICTURES}")
+    assert folders.split() == ["700", "750"]
     service.wait_status("1 of 1 camera online, connected to the broker")
     status = service.machine.run(f"cat /proc/{service.show('MainPID')}/status")
     assert re.search(r"CapEff:\s+0+\n", status)
