@@ -9,6 +9,7 @@ import re
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, AnyStr
@@ -90,10 +91,13 @@ class House(Process):
     def until(
         self, name: str, question: Callable[[], subprocess.CompletedProcess[AnyStr]]
     ) -> subprocess.CompletedProcess[AnyStr]:
-        """Ask until it goes well, as long as the service lives."""
+        """Ask until it goes well, for a minute, as long as the service lives."""
+        deadline = time.monotonic() + 60
         while (done := question()).returncode != 0:
             alive = self.tell("inspect", "--format={{.State.Running}}", self.container(name))
-            assert alive.stdout.strip() == "true", self.tell("logs", self.container(name)).stderr
+            story = (done.stderr, self.tell("logs", self.container(name)).stderr)
+            assert alive.stdout.strip() == "true", story
+            assert time.monotonic() < deadline, story
         return done
 
     def _client(self, kind: str, user: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
