@@ -38,9 +38,9 @@ test-homeassistant: $(VENV)/.dev packages browser ## our entities in a real Home
 	ESP32CAM_HASS="$$(sh tests/integration/homeassistant/install.sh)" \
 		$(BIN)/pytest --timeout 180 tests/integration/homeassistant $(ARGS)
 
-test-node-red: $(VENV)/.dev packages sim ## the example flows in a real Node-RED (NODE_RED=5: the next), installed once: 120 MB
+test-node-red: $(VENV)/.dev packages sim browser ## the example flows in a real Node-RED (NODE_RED=5: the next), installed once: 120 MB
 	ESP32CAM_NODERED="$$(sh tests/integration/nodered/install.sh $(NODE_RED))" \
-		$(BIN)/pytest tests/integration/nodered $(ARGS)
+		$(BIN)/pytest --timeout 180 tests/integration/nodered $(ARGS)
 
 test-container: $(VENV)/.dev packages ## docker/Dockerfile built and run, with podman; as root
 	@sh tests/install-packages.sh container
@@ -54,9 +54,11 @@ test-homeassistant-old: $(VENV)/.dev packages ## the same in one from before 202
 	ESP32CAM_HASS="$$(sh tests/integration/homeassistant/install.sh 2024.3.3)" \
 		$(BIN)/pytest --timeout 180 tests/integration/homeassistant/test_homeassistant.py $(ARGS)
 
-screenshots: $(VENV)/.dev packages browser ## the manual's pictures of Home Assistant, taken anew: docs/images
+screenshots: $(VENV)/.dev packages browser ## the manual's pictures, taken anew: docs/images
 	ESP32CAM_HASS="$$(sh tests/integration/homeassistant/install.sh)" ESP32CAM_SCREENS=docs/images \
 		$(BIN)/pytest --timeout 180 tests/integration/homeassistant/test_screens.py $(ARGS)
+	ESP32CAM_NODERED="$$(sh tests/integration/nodered/install.sh)" ESP32CAM_SCREENS=docs/images \
+		$(BIN)/pytest --timeout 180 tests/integration/nodered/test_editor.py -k document $(ARGS)
 
 test-package: $(VENV)/.dev ## the wheel, in empty environments away from here
 	$(BIN)/pytest --timeout 300 tests/integration/package $(ARGS)

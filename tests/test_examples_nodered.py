@@ -15,7 +15,8 @@ FLOWS = sorted((ROOT / "examples/node-red").glob("*.json"))
 DOCUMENT = (ROOT / "docs/node-red.md").read_text()
 CORE = {
     "catch", "change", "comment", "debug", "delay", "file", "function", "http in", "http response",
-    "inject", "mqtt in", "mqtt out", "mqtt-broker", "switch", "tab", "template", "trigger",
+    "inject", "link in", "link out", "mqtt in", "mqtt out", "mqtt-broker", "switch", "tab",
+    "template", "trigger",
 }  # fmt: skip
 REPLIES = "esp32cam-reply/nodered/"  # what docker/mosquitto/acl lets Node-RED read
 

@@ -87,7 +87,7 @@ async def _play(
     say: "_Say",
 ) -> None:
     try:
-        result = await _first_picture(configuration)
+        result = await first_picture(configuration)
     except BridgeError as exc:
         say.line(f"No picture came: {exc}")
         app.stop(1)
@@ -100,7 +100,7 @@ async def _play(
     logging.getLogger().setLevel(logging.DEBUG if options.verbose else logging.INFO)
 
 
-async def _first_picture(configuration: config.Config) -> dict[str, Any]:
+async def first_picture(configuration: config.Config) -> dict[str, Any]:
     """Ask for a picture as anybody would, over MQTT, and wait for its result."""
     answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
     outbox = Outbox()
@@ -119,10 +119,10 @@ async def _first_picture(configuration: config.Config) -> dict[str, Any]:
         will_topic=None,
         outbox=outbox,
         message=received,
-        connected=lambda: None,
+        connected=lambda: mqtt.read({topics.availability}),  # the bridge may have said it already
         pool=Pool(1, name="demo"),
     )
-    mqtt.subscribe({topics.availability, topics.result})
+    mqtt.subscribe({topics.result})
     task = asyncio.create_task(mqtt.run())
     try:
         async with asyncio.timeout(_FIRST_PICTURE):

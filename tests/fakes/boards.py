@@ -5,6 +5,7 @@ ways is in `AnyBoard`.
 """
 
 import asyncio
+import datetime
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -166,6 +167,12 @@ def played(**options: Any) -> Iterator[VirtualBoard]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def forenoon() -> str:
+    """A time zone in which it is about ten: there it is light in a virtual board's pictures."""
+    west = datetime.datetime.now(datetime.UTC).hour - 10
+    return f"Etc/GMT{west if west <= 12 else west - 24:+}"
 
 
 def _captures(board: AnyBoard) -> int:

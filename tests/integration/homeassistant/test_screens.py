@@ -1,6 +1,5 @@
 """docs/home-assistant.md followed, and what is seen; with ``ESP32CAM_SCREENS`` its pictures."""
 
-import datetime
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -9,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.fakes.boards import played
+from tests.fakes.boards import forenoon, played
 from tests.fakes.bridge import Bridge
 from tests.fakes.broker import Broker
-from tests.integration.homeassistant.browser import Browser
+from tests.integration.browser import Browser
 from tests.integration.homeassistant.home_assistant import HomeAssistant
 from tests.integration.homeassistant.house import CAPTURES, EXAMPLES, edited, home_assistant
 from tests.integration.homeassistant.phone import Phone
@@ -45,11 +44,10 @@ Save = Callable[[str, str], None]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def forenoon() -> Iterator[None]:
+def light() -> Iterator[None]:
     """It is light in the boards' pictures, at whatever hour they are taken."""
     with pytest.MonkeyPatch.context() as patch:
-        west = datetime.datetime.now(datetime.UTC).hour - 10
-        patch.setenv("TZ", f"Etc/GMT{west if west <= 12 else west - 24:+}")
+        patch.setenv("TZ", forenoon())
         time.tzset()
         yield
     time.tzset()

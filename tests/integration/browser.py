@@ -33,6 +33,21 @@ function text(node = document.body) {
   return inside.map(it => text(it)).join(" ");
 }
 """
+# Where to click an element that a person could: enabled, in view, not covered, at rest.
+_SPOT = """async element => {
+  if (!element || element.disabled) return null;
+  if (document.getAnimations().some(it => it.effect.target?.contains(element))) return null;
+  const spot = () => {
+    const { x, y, width, height } = element.getBoundingClientRect();
+    return [x + width / 2, y + height / 2];
+  };
+  const [x, y] = spot();
+  await new Promise(requestAnimationFrame);
+  await new Promise(requestAnimationFrame);
+  const top = element.getRootNode().elementFromPoint(x, y);
+  const whole = element.ownerSVGElement ? element.parentNode : element; // a label is beside its box
+  return String(spot()) === String([x, y]) && whole.contains(top) ? [x, y] : null;
+}"""
 _OPTIONS = (
     "--headless=new",
     "--no-sandbox",
@@ -45,6 +60,12 @@ _OPTIONS = (
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
 )
+
+
+def labelled(words: str, within: str = "*") -> str:
+    """An expression for the innermost of the elements in view that say this and nothing else."""
+    says = f"it.textContent.trim() === {words!r} && it.getClientRects().length"
+    return f"[...document.querySelectorAll({within!r})].filter(it => {says}).at(-1)"
 
 
 class Browser(Process):
@@ -84,19 +105,34 @@ class Browser(Process):
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._tell("Emulation.setDeviceMetricsOverride", **size)
 
-    def click(self, element: str) -> None:
-        """Click into the middle of what this expression is."""
-        x, y = self.run(
-            f"(box => [box.x + box.width / 2, box.y + box.height / 2])"
-            f"(({element}).getBoundingClientRect())"
-        )
-        for kind in ("mousePressed", "mouseReleased"):
-            at = {"x": x, "y": y, "button": "left", "clickCount": 1}
-            self._tell("Input.dispatchMouseEvent", type=kind, **at)
+    def click(self, element: str, *, times: int = 1) -> None:
+        """Click what this expression finds, as soon as a person could: see `_SPOT`."""
+        x, y = self._poll(element, lambda: self.run(f"({_SPOT})({element})"))
+        at = {"x": x, "y": y, "button": "left"}
+        sent = [self._send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)]
+        for count in range(1, times + 1):
+            for kind in ("mousePressed", "mouseReleased"):
+                told = self._send("Input.dispatchMouseEvent", type=kind, clickCount=count, **at)
+                sent.append(told)
+        for id_ in sent:  # after all: a double click must not take long
+            self._answer(id_)
+
+    def type(self, text: str) -> None:
+        """Type this over what is in the field that was clicked last."""
+        self.run("document.activeElement.select()")
+        self._tell("Input.insertText", text=text)
+
+    def choose_file(self, path: Path) -> None:
+        """Choose this file in the dialog that the page's one file field has opened."""
+        told = self._tell("Runtime.evaluate", expression="document.querySelector('[type=file]')")
+        field = told["result"]["objectId"]
+        self._tell("DOM.setFileInputFiles", files=[str(path)], objectId=field)
 
     def run(self, script: str) -> Any:
         """What this expression comes to in the page."""
-        told = self._tell("Runtime.evaluate", expression=script, returnByValue=True)
+        told = self._tell(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
         return told["result"].get("value")
 
     def wait_for(self, script: str) -> None:
@@ -114,8 +150,14 @@ class Browser(Process):
         small.save(path, optimize=True)
 
     def _tell(self, method: str, **params: Any) -> dict[str, Any]:
+        return self._answer(self._send(method, **params))
+
+    def _send(self, method: str, **params: Any) -> int:
         id_ = next(self._numbers)
         self._socket.send(json.dumps({"id": id_, "method": method, "params": params}))
+        return id_
+
+    def _answer(self, id_: int) -> dict[str, Any]:
         while True:
             message = json.loads(self._socket.recv())
             if message.get("id") == id_:
