@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from bridge.attempt import take
+from bridge.backoff import Pauses
 from bridge.camera import BoardFailure, Camera
 from bridge.capture import Outcome, Request
 from bridge.command import Change
@@ -34,7 +35,6 @@ from bridge.state import CameraState
 _LOGGER = logging.getLogger(__name__)
 
 _CONNECT = 5.0  # seconds for a connection that no request waits for
-_BACK_OFF = 1.0, 60.0
 _STATUS_EVERY = 60.0
 _MAX_CONTROLS = 8  # changes of settings and restarts that may wait
 _LEAVING = "the bridge stops, or its configuration of this camera has changed"
@@ -113,7 +113,7 @@ class Worker:
         self._online: bool | None = None
         self._failing = False
         self._connect_at = 0.0
-        self._failed_connects = 0
+        self._pauses = Pauses(1.0, 60.0, spread=(0, 1))
         self._status_at: float | None = None
         self._save = True
         self._board_settings: dict[str, Any] = {}
@@ -416,7 +416,7 @@ class Worker:
             self._is_online()
 
     def _is_online(self) -> None:
-        self._failed_connects = 0
+        self._pauses.failures = 0
         if self._camera.hello is None and self.state.hello is not None:  # flashed back
             self.state.hello = self.state.status = self._status_at = None
             self._board_settings = {}
@@ -427,10 +427,7 @@ class Worker:
             self._publisher.availability(True)
 
     def _is_offline(self, reason: BridgeError) -> None:
-        least, most = _BACK_OFF
-        ceiling = min(most, least * 2 ** min(self._failed_connects, 10))
-        self._connect_at = time.monotonic() + random.uniform(0, ceiling)
-        self._failed_connects += 1
+        self._connect_at = time.monotonic() + self._pauses.next()
         if self._online is not False:
             self._online = False
             _LOGGER.warning("camera %s: not connected: %s", self.name, reason)

@@ -81,7 +81,7 @@ class Subject:
             new_id=lambda: "its own",
             met=lambda _: None,
         )
-        monkeypatch.setattr("bridge.worker.random.uniform", self._draw)
+        monkeypatch.setattr("random.uniform", self._draw)
 
     def _draw(self, least: float, most: float) -> float:
         self.bounds.put_nowait((least, most))
