@@ -26,6 +26,7 @@ from bridge.errors import (
     StorageFailed,
     Unreachable,
 )
+from bridge.filename import Picture
 from bridge.jpeg import Jpeg
 from bridge.protocol import Hello
 from bridge.publisher import CameraPublisher
@@ -43,19 +44,7 @@ _LEAVING = "the bridge stops, or its configuration of this camera has changed"
 class Saver(Protocol):
     """What keeps pictures."""
 
-    async def save(
-        self,
-        *,
-        camera: str,
-        id: str,  # noqa: A002
-        captured_at: datetime,
-        index: int,
-        count: int,
-        width: int,
-        height: int,
-        trigger: str,
-        data: bytes | bytearray,
-    ) -> Any:
+    async def save(self, picture: Picture, data: bytes | bytearray) -> Any:
         """Save one; what comes back has ``path`` and ``sha256``. Raises ``StorageFailed``."""
 
 
@@ -309,18 +298,18 @@ class Worker:
         assert self._storage is not None
         assert outcome.captured_at is not None
         first = job.requests[0]
+        picture = Picture(
+            camera=self.name,
+            id=first.id,
+            captured_at=datetime.fromtimestamp(outcome.captured_at).astimezone(),
+            index=job.index,
+            count=job.options.count,
+            width=outcome.width or 0,
+            height=outcome.height or 0,
+            trigger=first.trigger,
+        )
         try:
-            saved = await self._storage.save(
-                camera=self.name,
-                id=first.id,
-                captured_at=datetime.fromtimestamp(outcome.captured_at).astimezone(),
-                index=job.index,
-                count=job.options.count,
-                width=outcome.width or 0,
-                height=outcome.height or 0,
-                trigger=first.trigger,
-                data=outcome.image or b"",
-            )
+            saved = await self._storage.save(picture, outcome.image or b"")
         except StorageFailed as exc:
             outcome.storage_error = exc
             _LOGGER.warning("camera %s: not saved: %s", self.name, exc)

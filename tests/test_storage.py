@@ -21,6 +21,7 @@ import pytest
 
 from bridge import storage as module
 from bridge.errors import StorageFailed
+from bridge.filename import Picture
 from bridge.storage import Saved, Storage
 from tests.test_retention import Keep
 
@@ -57,7 +58,7 @@ def save(
     id: str = "a1",  # noqa: A002
     captured_at: datetime = AT,
 ) -> Coroutine[Any, Any, Saved]:
-    return to.save(
+    picture = Picture(
         camera=camera,
         id=id,
         captured_at=captured_at,
@@ -66,8 +67,8 @@ def save(
         width=1600,
         height=1200,
         trigger="mqtt",
-        data=data,
     )
+    return to.save(picture, data)
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
