@@ -6,17 +6,15 @@ CONNECTION = [
     Break(
         "after a time-out the connection is dropped",
         "camera.py",
-        """wants a key after it was asked")
-        except BoardFailure:
-            raise
-        except BaseException:
+        """except BaseException:
             self.abort()
-""",
-        """wants a key after it was asked")
-        except BoardFailure:
             raise
-        except BaseException:
-""",
+        finally:
+            self._asked""",
+        """except BaseException:
+            raise
+        finally:
+            self._asked""",
         CAMERA + "test_a_late_image_does_not_answer_the_next_request",
     ),
     Break(

@@ -188,12 +188,8 @@ V1 = [
     Break(
         "a board's own error keeps the connection",
         "camera.py",
-        """wants a key after it was asked")
-        except BoardFailure:
-            raise
-""",
-        """wants a key after it was asked")
-""",
+        "        except BoardFailure:\n            raise\n",
+        "",
         CAMERA + "test_a_passing_trouble_is_tried_again_on_the_same_connection[busy]",
     ),
     *(
