@@ -24,8 +24,9 @@ from bridge.errors import (
     Unreachable,
     Unsupported,
 )
+from bridge.opening import Opening, Target
 from bridge.threads import Pool
-from bridge.wire import BINARY, TEXT, Opening, Target, Wire
+from bridge.wire import BINARY, TEXT, Wire
 
 _HELLO_WAIT = 0.5  # the contract's: how long a board may take to introduce itself
 _HELLO_WAIT_V1 = 5.0  # where it is known that one comes
@@ -127,7 +128,7 @@ class Camera:
         opening = Opening(self._target, deadline)
         try:
             async with asyncio.timeout_at(deadline):  # the loop's clock is time.monotonic()
-                made = await self._pool.run(opening.run)
+                opened = await self._pool.run(opening.run)
         except TimeoutError:
             opening.cancel()
             raise Unreachable(f"{self._target.url}: no answer in time") from None
@@ -139,7 +140,7 @@ class Camera:
         self._received_before = None
         self._inbox.clear()
         self._wire = Wire(
-            made,
+            opened,
             max_image=self._config.max_image,
             max_text=protocol.MAX_TEXT,
             message=self._message,

@@ -24,8 +24,8 @@ from bridge.attempt import take
 from bridge.camera import BoardFailure, Camera, target_with_path
 from bridge.capture import Options, Outcome
 from bridge.errors import BridgeError
+from bridge.opening import Target
 from bridge.threads import Pool
-from bridge.wire import Target
 from tests.fakes import behaviours as b
 from tests.fakes.board import (
     Behaviour,

@@ -231,7 +231,7 @@ def _command(ours: Canaries, *arguments: str) -> subprocess.CompletedProcess[byt
 
 
 _CRASH = """
-import bridge.connection, bridge.wire
+import bridge.connection, bridge.opening
 from bridge.__main__ import main
 
 async def lose_the_broker(self, pool):
@@ -246,7 +246,7 @@ main()
 
 
 @pytest.mark.parametrize(
-    "what", ["connection.Connection.run = lose_the_broker", "wire.Opening.run = lose_the_board"]
+    "what", ["connection.Connection.run = lose_the_broker", "opening.Opening.run = lose_the_board"]
 )
 def test_no_secret_is_in_the_traceback_of_a_crash(canaries: Planted, what: str) -> None:
     ours, _, _ = canaries

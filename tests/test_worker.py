@@ -14,11 +14,12 @@ import pytest
 
 from bridge.camera import Camera, target_with_path
 from bridge.capture import Options, Request
+from bridge.opening import Target
 from bridge.outbox import Outbox
 from bridge.publisher import CameraPublisher
 from bridge.threads import Pool
 from bridge.topics import CameraTopics
-from bridge.wire import Target, Wire
+from bridge.wire import Wire
 from bridge.worker import Worker
 from tests.fakes import behaviours as b
 from tests.fakes.board import FakeBoard
