@@ -9,7 +9,8 @@ import asyncio
 import logging
 import math
 import ssl
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -65,6 +66,28 @@ class Broker:
         return self.host if self.transport == "unix" else f"{self.host}:{self.port}"
 
 
+@dataclass(slots=True, eq=False)
+class Message:
+    """A command as it came at ``received``, monotonic seconds.
+
+    ``done`` is to be called when its last answer is handed over.
+    """
+
+    received: float
+    topic: str
+    payload: bytes
+    retain: bool
+    response_topic: str | None
+    correlation_data: bytes | None
+    done: Callable[[], None] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that its sender has chosen."""
+        answer = len(self.response_topic or "") + len(self.correlation_data or b"")
+        return len(self.payload) + answer
+
+
 class Owner(Protocol):
     """Who is told what happens on a connection; called from the loop."""
 
@@ -75,18 +98,9 @@ class Owner(Protocol):
         """The connection is gone; ``cut`` if the broker ended it."""
 
     def arrived(
-        self,
-        connection: "Connection",
-        topic: str,
-        payload: bytes,
-        *,
-        mid: int | None,
-        dup: bool,
-        retain: bool,
-        response_topic: str | None,
-        correlation_data: bytes | None,
+        self, connection: "Connection", message: Message, *, mid: int | None, dup: bool
     ) -> None:
-        """A message came in; ``mid`` is ``None`` at QoS 0."""
+        """One came in; ``mid`` is ``None`` at QoS 0."""
 
     def subscribed(self) -> None:
         """The broker has answered a subscription."""
@@ -397,16 +411,10 @@ class Connection:
             if mid is not None:
                 self.acknowledge(mid)
             return
-        self._owner.arrived(
-            self,
-            name,
-            bytes(payload),
-            mid=mid,
-            dup=dup,
-            retain=retain,
-            response_topic=response_topic,
-            correlation_data=correlation_data,
+        message = Message(
+            time.monotonic(), name, bytes(payload), retain, response_topic, correlation_data
         )
+        self._owner.arrived(self, message, mid=mid, dup=dup)
 
     def _on_puback(self, mid: int, code: int) -> None:
         self._owner.published(mid, self._marks.pop(mid, 0), code)
