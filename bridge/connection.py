@@ -68,12 +68,14 @@ class Broker:
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """A command as it came at ``received``, monotonic seconds.
+    """A command, as it came.
 
-    ``done`` is to be called when its last answer is handed over.
+    ``received`` is monotonic and ``received_at`` wall-clock time, both in seconds. ``done`` is to
+    be called when its last answer is handed over.
     """
 
     received: float
+    received_at: float
     topic: str
     payload: bytes
     retain: bool
@@ -412,7 +414,13 @@ class Connection:
                 self.acknowledge(mid)
             return
         message = Message(
-            time.monotonic(), name, bytes(payload), retain, response_topic, correlation_data
+            time.monotonic(),
+            time.time(),
+            name,
+            bytes(payload),
+            retain,
+            response_topic,
+            correlation_data,
         )
         self._owner.arrived(self, message, mid=mid, dup=dup)
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from bridge.attempt import take
 from bridge.backoff import Pauses
 from bridge.camera import BoardFailure, Camera
-from bridge.capture import Outcome, Request
+from bridge.capture import Outcome, Request, new_id
 from bridge.command import Change
 from bridge.errors import (
     BridgeError,
@@ -69,7 +69,6 @@ class Worker:
         publisher: where all that it has to say goes.
         storage: where pictures are kept, if anywhere.
         rotate: turns a picture, if they are to be turned.
-        new_id: makes the ids of its own requests.
         met: told what its board is, as soon as that is certain; no hello is the original sketch.
     """
 
@@ -82,7 +81,6 @@ class Worker:
         publisher: CameraPublisher,
         storage: Saver | None,
         rotate: Callable[[Jpeg], Awaitable[Jpeg]] | None,
-        new_id: Callable[[], str],
         met: Callable[[Hello | None], None],
     ) -> None:
         self.name = name
@@ -93,7 +91,6 @@ class Worker:
         self._publisher = publisher
         self._storage = storage
         self._rotate = rotate
-        self._new_id = new_id
         self._tell_met = met
         self._controls: deque[tuple[Request, Callable[[], Awaitable[None]]]] = deque()
         self._wake: asyncio.Future[None] | None = None
@@ -360,7 +357,7 @@ class Worker:
         while self._interval_at <= now:
             self._interval_at += self._interval
         if self._publisher.has_room:
-            self.submit(Request(self._new_id(), self.name, now, time.time(), trigger="interval"))
+            self.submit(Request(new_id(), self.name, now, time.time(), trigger="interval"))
 
     def _watch_expiry(self) -> None:
         if self._expiry is not None:

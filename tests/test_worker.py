@@ -79,7 +79,6 @@ class Subject:
             ),
             storage=None,
             rotate=None,
-            new_id=lambda: "its own",
             met=lambda _: None,
         )
         monkeypatch.setattr("random.uniform", self._draw)

@@ -103,7 +103,7 @@ REQUEST = [
     ),
     Break(
         "a retained command is ignored",
-        "app.py",
+        "router.py",
         "        if message.retain:\n",
         "        if False:\n",
         "test_bridge_mqtt.py::test_a_retained_command_is_ignored[3.1.1-fake]",
