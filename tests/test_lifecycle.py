@@ -13,23 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import StartBridge
+from tests.conftest import Boards, Clients, StartBridge, old
 from tests.fakes import behaviours as b
-from tests.fakes.board import FakeBoard
 from tests.fakes.bridge import Bridge
 from tests.fakes.broker import Broker
-from tests.fakes.client import NO_SUBSCRIBERS, Client, Version
-from tests.test_bridge import Talk, old
-
-Boards = Callable[..., FakeBoard]
-Clients = Callable[..., Client]
+from tests.fakes.client import NO_SUBSCRIBERS, Version
+from tests.fakes.talk import Talk
 
 SAYS = "another client seems to use our mqtt.client_id"
-
-
-@pytest.fixture
-def talk(client: Clients, base_topic: str) -> Talk:
-    return Talk(client(), base_topic)
 
 
 class Load:

@@ -27,7 +27,7 @@ from tests.fakes.bridge import ROOT, Bridge
 from tests.fakes.broker import Broker
 from tests.fakes.certificates import Certificates
 from tests.fakes.client import Client
-from tests.test_bridge import Talk
+from tests.fakes.talk import Talk
 
 PLANTED = {"mqtt.password", "cameras.*.key", "cameras.*.password"}
 _CAMERAS = "old", "new", "locked", "proxied", "closed"

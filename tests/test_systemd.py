@@ -5,17 +5,13 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bridge.systemd import Systemd
-from tests.conftest import StartBridge
-from tests.fakes.board import FakeBoard
-from tests.test_bridge import old
-
-Boards = Callable[..., FakeBoard]
+from tests.conftest import Boards, StartBridge, old
 
 
 class Manager:

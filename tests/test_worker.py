@@ -1,14 +1,12 @@
 """A worker with a board that is away or slow: its pauses, and that whoever asked is answered."""
 
 import asyncio
-import functools
 import json
 import re
 import threading
 import time
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, ParamSpec
+from typing import Any
 
 import pytest
 
@@ -21,11 +19,10 @@ from bridge.threads import Pool
 from bridge.topics import CameraTopics
 from bridge.wire import Wire
 from bridge.worker import Worker
+from tests.conftest import Boards
 from tests.fakes import behaviours as b
 from tests.fakes.board import FakeBoard
-
-P = ParamSpec("P")
-Boards = Callable[..., FakeBoard]
+from tests.fakes.loop import in_loop
 
 TOPICS = CameraTopics.of("esp32cam", "door")
 
@@ -125,16 +122,6 @@ class Subject:
     async def __aexit__(self, *_: object) -> None:
         self._running.cancel()
         await asyncio.wait((self._running,))
-
-
-def in_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run a test in a loop of its own."""
-
-    @functools.wraps(test)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
 
 
 @pytest.fixture
