@@ -62,7 +62,7 @@ _WIDEST |= {"camera": "c" * 64, "id": ""}
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Caption:
     """What the name of a picture may tell of it."""
 
     camera: str
@@ -109,18 +109,18 @@ class Template:
         self._ask_time = "\n".join(self._directives)
         self._format = "/".join(_format(name) for name in names)
 
-    def render(self, picture: Picture) -> PurePosixPath:
+    def render(self, caption: Caption) -> PurePosixPath:
         """The relative path of a picture, in local time; always below where it is joined to."""
-        times = picture.captured_at.astimezone().strftime(self._ask_time).split("\n")
+        times = caption.captured_at.astimezone().strftime(self._ask_time).split("\n")
         values = {
             **dict(zip(self._directives, times, strict=False)),
-            "camera": picture.camera,
-            "id": _UNSAFE.sub("_", picture.id)[: self._id_limit] or "_",
-            "index": picture.index,
-            "count": picture.count,
-            "width": picture.width,
-            "height": picture.height,
-            "trigger": picture.trigger,
+            "camera": caption.camera,
+            "id": _UNSAFE.sub("_", caption.id)[: self._id_limit] or "_",
+            "index": caption.index,
+            "count": caption.count,
+            "width": caption.width,
+            "height": caption.height,
+            "trigger": caption.trigger,
         }
         return PurePosixPath(self._format.format_map(values))
 

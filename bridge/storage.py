@@ -23,7 +23,7 @@ from typing import Literal
 
 from bridge.archive import Archive, free, megabytes, unfinished
 from bridge.errors import StorageFailed
-from bridge.filename import MAX_NUMBER, Picture, Template, check_template, latest, numbered
+from bridge.filename import MAX_NUMBER, Caption, Template, check_template, latest, numbered
 from bridge.retention import Keep
 from bridge.threads import Pool
 
@@ -145,7 +145,7 @@ class Storage:
         """``free`` bytes, ``files`` and their ``bytes``, ``None`` until the folder was read."""
         return self._archive.health()
 
-    async def save(self, picture: Picture, data: bytes | bytearray) -> Saved:
+    async def save(self, caption: Caption, data: bytes | bytearray) -> Saved:
         """Save a picture; once this returns, the file is there under its final name.
 
         A save that is given up, by its time limit or by cancelling it, leaves no file, however
@@ -154,8 +154,8 @@ class Storage:
         Raises:
             StorageFailed: it could not be saved.
         """
-        path = f"{self._root}/{self._template.render(picture)}"
-        save = _Save(next(_numbers), picture.camera, path, data)
+        path = f"{self._root}/{self._template.render(caption)}"
+        save = _Save(next(_numbers), caption.camera, path, data)
         self._check_load(save)
         self._saves.add(save)
         try:

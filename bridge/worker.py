@@ -26,7 +26,7 @@ from bridge.errors import (
     StorageFailed,
     Unreachable,
 )
-from bridge.filename import Picture
+from bridge.filename import Caption
 from bridge.jpeg import Jpeg
 from bridge.protocol import Hello
 from bridge.publisher import CameraPublisher
@@ -44,7 +44,7 @@ _LEAVING = "the bridge stops, or its configuration of this camera has changed"
 class Saver(Protocol):
     """What keeps pictures."""
 
-    async def save(self, picture: Picture, data: bytes | bytearray) -> Any:
+    async def save(self, caption: Caption, data: bytes | bytearray) -> Any:
         """Save one; what comes back has ``path`` and ``sha256``. Raises ``StorageFailed``."""
 
 
@@ -295,7 +295,7 @@ class Worker:
         assert self._storage is not None
         assert outcome.captured_at is not None
         first = job.requests[0]
-        picture = Picture(
+        caption = Caption(
             camera=self.name,
             id=first.id,
             captured_at=datetime.fromtimestamp(outcome.captured_at).astimezone(),
@@ -306,7 +306,7 @@ class Worker:
             trigger=first.trigger,
         )
         try:
-            saved = await self._storage.save(picture, outcome.image or b"")
+            saved = await self._storage.save(caption, outcome.image or b"")
         except StorageFailed as exc:
             outcome.storage_error = exc
             _LOGGER.warning("camera %s: not saved: %s", self.name, exc)

@@ -20,7 +20,7 @@ import pytest
 
 from bridge import storage as module
 from bridge.errors import StorageFailed
-from bridge.filename import Picture
+from bridge.filename import Caption
 from bridge.storage import Saved, Storage
 from tests.fakes.loop import in_loop
 from tests.test_retention import Keep
@@ -46,7 +46,7 @@ def save(
     id: str = "a1",  # noqa: A002
     captured_at: datetime = AT,
 ) -> Coroutine[Any, Any, Saved]:
-    picture = Picture(
+    caption = Caption(
         camera=camera,
         id=id,
         captured_at=captured_at,
@@ -56,7 +56,7 @@ def save(
         height=1200,
         trigger="mqtt",
     )
-    return to.save(picture, data)
+    return to.save(caption, data)
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
