@@ -20,7 +20,7 @@ from bridge.errors import ConfigError, StorageFailed
 from bridge.jpeg import Jpeg
 from bridge.logs import count
 from bridge.mqtt import Message, Mqtt
-from bridge.outbox import Outbox, Publication
+from bridge.outbox import Outbox
 from bridge.publisher import CameraPublisher
 from bridge.router import Router
 from bridge.storage import Storage
@@ -191,10 +191,10 @@ class App:
         self._show_again()
 
     def _show_again(self) -> None:
-        self._put(self._topics.info, to_json(self._info()))
+        self._outbox.retain(self._topics.info, to_json(self._info()))
         for worker in self._workers.values():
             worker.announce()
-        self._put(self._topics.state, topics.ONLINE, "text/plain")
+        self._outbox.retain(self._topics.state, topics.ONLINE, content_type="text/plain")
 
     def _info(self) -> dict[str, Any]:
         storage = self._config.storage
@@ -210,7 +210,7 @@ class App:
 
     async def _report_health(self) -> None:
         while True:
-            self._put(self._topics.health, to_json(await self._health()))
+            self._outbox.retain(self._topics.health, to_json(await self._health()))
             await asyncio.sleep(_HEALTH_EVERY)
 
     async def _health(self) -> dict[str, Any]:
@@ -241,11 +241,6 @@ class App:
         if self._mqtt.online:
             return f"{cameras}, connected to the broker"
         return f"{cameras}, no broker: {self._mqtt.trouble or 'connecting'}"
-
-    def _put(self, topic: str, payload: bytes, content_type: str = "application/json") -> None:
-        self._outbox.put(
-            Publication(topic, payload, "state", retain=True, content_type=content_type)
-        )
 
     # Coming and going.
 
@@ -338,7 +333,7 @@ class App:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=1)
-        self._put(self._topics.state, topics.OFFLINE, "text/plain")
+        self._outbox.retain(self._topics.state, topics.OFFLINE, content_type="text/plain")
         await self._mqtt.stop(timeout=_FAREWELL)
         for task in self._services.values():
             task.cancel()

@@ -92,7 +92,7 @@ class Worker:
         self._storage = storage
         self._rotate = rotate
         self._tell_met = met
-        self._controls: deque[tuple[Request, Callable[[], Awaitable[None]]]] = deque()
+        self._controls: deque[tuple[Request, Callable[[], Awaitable[object]]]] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._stopping = False
@@ -135,7 +135,7 @@ class Worker:
 
     def restart(self, request: Request) -> None:
         """Restart the board, or refuse it with a result."""
-        self._control(request, lambda: self._restart(request))
+        self._control(request, lambda: self._told(request, self._camera.restart))
 
     def announce(self) -> None:
         """Publish all that is retained: a broker may have forgotten it."""
@@ -159,12 +159,6 @@ class Worker:
     def online(self) -> bool:
         """Whether the board was there when last tried."""
         return bool(self._online)
-
-    def _show_refused(self, error: BridgeError) -> None:
-        """Who shows a setting that was refused shows the old one again, and why."""
-        self._publisher.settings(self.settings())
-        self.state.failed(error, time.time())
-        self._publisher.state(self.state)
 
     def stop(self) -> None:
         """Refuse what waits, finish what is being taken, and let ``run`` return."""
@@ -193,6 +187,12 @@ class Worker:
         else:
             for index in range(job.index, count + 1):
                 self._publisher.refusal(request, error, finished=now, index=index, job=job)
+
+    def _show_refused(self, error: BridgeError) -> None:
+        """Who shows a setting that was refused shows the old one again, and why."""
+        self._publisher.settings(self.settings())
+        self.state.failed(error, time.time())
+        self._publisher.state(self.state)
 
     # The task.
 
@@ -457,17 +457,14 @@ class Worker:
         except (BridgeError, BoardFailure) as exc:
             _LOGGER.debug("camera %s: no status: %s", self.name, exc)
 
-    def _control(self, request: Request, control: Callable[[], Awaitable[None]]) -> None:
-        try:
-            if self._stopping:
-                raise ShuttingDown(_LEAVING)
-            if len(self._controls) >= _MAX_CONTROLS:
-                raise Busy(f"{_MAX_CONTROLS} changes wait already")
-        except BridgeError as exc:
-            self.refuse(request, exc)
-            return
-        self._controls.append((request, control))
-        self.wake()
+    def _control(self, request: Request, control: Callable[[], Awaitable[object]]) -> None:
+        if self._stopping:
+            self.refuse(request, ShuttingDown(_LEAVING))
+        elif len(self._controls) >= _MAX_CONTROLS:
+            self.refuse(request, Busy(f"{_MAX_CONTROLS} changes wait already"))
+        else:
+            self._controls.append((request, control))
+            self.wake()
 
     async def _set(self, request: Request, change: Change) -> None:
         async def ask() -> None:
@@ -475,9 +472,6 @@ class Worker:
 
         if await self._told(request, ask):
             self._apply(change.own)
-
-    async def _restart(self, request: Request) -> None:
-        await self._told(request, self._camera.restart)
 
     async def _told(self, request: Request, ask: Callable[[], Awaitable[None]]) -> bool:
         """Tell a board something, connecting to it first if need be; failure is a result."""
