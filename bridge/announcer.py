@@ -183,11 +183,7 @@ class Announcer:
 
     def _say_online(self) -> None:
         """Once more, behind a question, for the answer's end to be known."""
-        self._outbox.put(
-            Publication(
-                self._topics.state, topics.ONLINE, "state", retain=True, content_type="text/plain"
-            )
-        )
+        self._outbox.retain(self._topics.state, topics.ONLINE, content_type="text/plain")
 
     async def _read_back(self, reading: "_Reading") -> None:
         """Learn what the broker has; in vain if there is a new connection meanwhile."""
@@ -295,7 +291,7 @@ class Announcer:
         """All is said: keep in mind what, and clear what else the broker has of those that left."""
         for name in self._former - self._cameras.keys():
             for topic in CameraTopics.of(self._base, name).retained:
-                self._outbox.put(Publication(topic, b"", "state", retain=True))
+                self._outbox.retain(topic, b"")
         self._former.clear()
         memory = b""
         if self._place is not None:
@@ -306,4 +302,4 @@ class Announcer:
             )
         if memory != (self._memory or b""):
             self._memory = memory
-            self._outbox.put(Publication(self._topics.discovery, memory, "state", retain=True))
+            self._outbox.retain(self._topics.discovery, memory)

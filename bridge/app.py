@@ -1,27 +1,28 @@
-"""Puts the bridge together, and routes commands to the workers of the cameras they name."""
+"""Puts the bridge together, starts, stops and reloads it, and says how it is."""
 
 import asyncio
 import logging
 import os
 import resource
-import secrets
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bridge import __version__, command, config, topics
+from bridge import __version__, config, topics
 from bridge.announcer import Announcer
 from bridge.build import broker, described, make_camera, make_storage, place
-from bridge.capture import Request, Trigger, to_json
+from bridge.capture import to_json
 from bridge.config import CameraConfig, Config, StorageConfig
-from bridge.errors import BadRequest, ConfigError, StorageFailed
+from bridge.errors import ConfigError, StorageFailed
 from bridge.jpeg import Jpeg
+from bridge.logs import count
 from bridge.mqtt import Message, Mqtt
-from bridge.outbox import Outbox, Publication
+from bridge.outbox import Outbox
 from bridge.publisher import CameraPublisher
+from bridge.router import Router
 from bridge.storage import Storage
 from bridge.systemd import Systemd
 from bridge.threads import Pool
@@ -35,11 +36,6 @@ _GRACE = 2.0  # seconds for captures to end when the bridge stops; with what fol
 _FAREWELL = 1.5  # seconds for what is still to be published then
 _HEALTH_EVERY = 60.0
 _CONNECTING = 64  # boards connected to at once; a board that hangs holds one for 5 s
-
-
-def new_id() -> str:
-    """An id for a request that has none: 8 hexadecimal digits."""
-    return secrets.token_hex(4)
 
 
 class App:
@@ -75,13 +71,13 @@ class App:
             outbox=self._outbox,
             reborn=self._show_again,
         )
+        told = configuration.homeassistant
+        self._router = Router(self._base, told.discovery_prefix if told.enabled else None)
         self._storage: Storage | None = None
         self._workers: dict[str, Worker] = {}
         self._services: dict[str, asyncio.Task[None]] = {}
         self._cameras: dict[str, asyncio.Task[None]] = {}
         self._leaving: dict[str, asyncio.Task[None]] = {}  # cameras that finish their last picture
-        self._routes: dict[str, Callable[[Message], None]] = {}
-        self._ours: frozenset[str] = frozenset()  # topics that we use
         self._started = time.monotonic()
         self._systemd = Systemd(os.environ)
         self._watchdog = Watchdog(stuck_after)
@@ -124,119 +120,10 @@ class App:
         """The cameras that are served, by name."""
         return self._workers
 
-    # Commands.
-
     def _received(self, message: Message) -> None:
-        """Hand a command to who serves its topic; called by the broker's connection."""
-        route = self._routes.get(message.topic)
-        if route is None and self._announcer.heard(message):
-            return
-        if message.retain:
-            _LOGGER.warning(
-                "mqtt: ignored a retained command on %s; clear it with: mosquitto_pub -r -n -t %s",
-                message.topic,
-                message.topic,
-            )
-        elif route is not None:
-            route(message)
-            return
-        if message.done is not None:
-            message.done()
-
-    def _capture(self, workers: tuple[Worker, ...], message: Message) -> None:
-        """A capture of one camera, or of all that belong to a group."""
-        done = _after(len(workers), message.done)
-        try:
-            wanted = command.parse_capture(message.payload)
-        except BadRequest as exc:
-            for worker in workers:
-                self._refuse(worker, message, exc, done)
-            return
-        wall = _wall(message.received)
-        for worker in workers:
-            request = Request(
-                id=wanted.id or new_id(),
-                camera=worker.name,
-                received=message.received,
-                requested_at=wall,
-                reply=wanted.reply,
-                options=wanted.options,
-                response_topic=message.response_topic,
-                correlation_data=message.correlation_data,
-                done=done,
-            )
-            if self._may_be_answered(worker, request):
-                worker.submit(request)
-
-    def _set(self, worker: Worker, message: Message) -> None:
-        try:
-            change = command.parse_set(message.payload)
-        except BadRequest as exc:
-            self._refuse(worker, message, exc, message.done, "set")
-            return
-        request = self._request(worker, message, change.id, "set", message.done)
-        if self._may_be_answered(worker, request):
-            worker.change(request, change)
-
-    def _restart(self, worker: Worker, message: Message) -> None:
-        try:
-            id_ = command.parse_restart(message.payload)
-        except BadRequest as exc:
-            self._refuse(worker, message, exc, message.done, "restart")
-            return
-        request = self._request(worker, message, id_, "restart", message.done)
-        if self._may_be_answered(worker, request):
-            worker.restart(request)
-
-    def _refuse(
-        self,
-        worker: Worker,
-        message: Message,
-        error: BadRequest,
-        done: Callable[[], None] | None,
-        trigger: Trigger = "mqtt",
-    ) -> None:
-        request = self._request(worker, message, error.id, trigger, done)
-        if self._may_be_answered(worker, request):
-            worker.refuse(request, error)
-
-    @staticmethod
-    def _request(
-        worker: Worker,
-        message: Message,
-        id_: str | None,
-        trigger: Trigger,
-        done: Callable[[], None] | None,
-    ) -> Request:
-        return Request(
-            id=id_ or new_id(),
-            camera=worker.name,
-            received=message.received,
-            requested_at=_wall(message.received),
-            trigger=trigger,
-            response_topic=message.response_topic,
-            correlation_data=message.correlation_data,
-            done=done,
-        )
-
-    def _may_be_answered(self, worker: Worker, request: Request) -> bool:
-        """Refuse what wants its answer where none may go; that is told on ``result`` alone."""
-        topic = request.response_topic
-        if topic is None:
-            request.correlation_data = None  # it would only be kept
-            return True
-        told = self._config.homeassistant
-        fault = topics.response_topic_fault(
-            topic,
-            request.correlation_data,
-            self._ours,
-            discovery_prefix=told.discovery_prefix if told.enabled else None,
-        )
-        if fault is None:
-            return True
-        request.response_topic = request.correlation_data = None
-        worker.refuse(request, BadRequest(f"response topic {command.quote(topic)}: {fault}"))
-        return False
+        """Called by the broker's connection."""
+        if message.topic in self._router or not self._announcer.heard(message):
+            self._router.take(message)
 
     # Cameras.
 
@@ -254,7 +141,6 @@ class App:
             ),
             storage=self._storage,
             rotate=partial(self._rotate, camera.rotate) if camera.rotate else None,
-            new_id=new_id,
             met=partial(self._announcer.met, name),
         )
         self._workers[name] = worker
@@ -276,27 +162,9 @@ class App:
         return await self._pool.run(rotate, image, degrees)
 
     def _route(self) -> None:
-        """Serve the topics of what is configured, and no others.
-
-        What was sent just before a camera left may arrive just after: its old worker refuses it.
-        """
-        routes: dict[str, Callable[[Message], None]] = {}
-        ours = set(self._topics)
-        for name, worker in self._workers.items():
-            of = CameraTopics.of(self._base, name)
-            ours.update(of)
-            routes[of.capture] = partial(self._capture, (worker,))
-            routes[of.set] = partial(self._set, worker)
-            routes[of.restart] = partial(self._restart, worker)
-        groups = {**self._config.groups, topics.ALL: list(self._workers)}
-        for group, names in groups.items():
-            if names:
-                topic = topics.group_capture(self._base, group)
-                workers = tuple(self._workers[name] for name in names)
-                routes[topic] = partial(self._capture, workers)
-        self._routes.update(routes)
-        self._ours = frozenset(ours.union(routes))
-        self._mqtt.subscribe(routes.keys() | self._announcer.birth)
+        """Serve the topics of what is configured, and no others."""
+        commands = self._router.serve(self._workers, self._config.groups)
+        self._mqtt.subscribe(commands | self._announcer.birth)
         cameras = self._config.cameras
         self._announcer.serve(
             {name: described(it, self._config.storage) for name, it in cameras.items()},
@@ -323,10 +191,10 @@ class App:
         self._show_again()
 
     def _show_again(self) -> None:
-        self._put(self._topics.info, to_json(self._info()))
+        self._outbox.retain(self._topics.info, to_json(self._info()))
         for worker in self._workers.values():
             worker.announce()
-        self._put(self._topics.state, topics.ONLINE, "text/plain")
+        self._outbox.retain(self._topics.state, topics.ONLINE, content_type="text/plain")
 
     def _info(self) -> dict[str, Any]:
         storage = self._config.storage
@@ -342,7 +210,7 @@ class App:
 
     async def _report_health(self) -> None:
         while True:
-            self._put(self._topics.health, to_json(await self._health()))
+            self._outbox.retain(self._topics.health, to_json(await self._health()))
             await asyncio.sleep(_HEALTH_EVERY)
 
     async def _health(self) -> dict[str, Any]:
@@ -373,11 +241,6 @@ class App:
         if self._mqtt.online:
             return f"{cameras}, connected to the broker"
         return f"{cameras}, no broker: {self._mqtt.trouble or 'connecting'}"
-
-    def _put(self, topic: str, payload: bytes, content_type: str = "application/json") -> None:
-        self._outbox.put(
-            Publication(topic, payload, "state", retain=True, content_type=content_type)
-        )
 
     # Coming and going.
 
@@ -470,7 +333,7 @@ class App:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=1)
-        self._put(self._topics.state, topics.OFFLINE, "text/plain")
+        self._outbox.retain(self._topics.state, topics.OFFLINE, content_type="text/plain")
         await self._mqtt.stop(timeout=_FAREWELL)
         for task in self._services.values():
             task.cancel()
@@ -481,26 +344,6 @@ class App:
         _LOGGER.info("stopped")
 
 
-def _wall(moment: float) -> float:
-    """A monotonic moment as wall-clock time."""
-    return time.time() - (time.monotonic() - moment)
-
-
-def _after(count: int, done: Callable[[], None] | None) -> Callable[[], None] | None:
-    """What to call ``count`` times for ``done`` to be called once."""
-    if done is None or count == 1:
-        return done
-    left = count
-
-    def one_more() -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            done()
-
-    return one_more
-
-
 def _memory() -> int | None:
     """Bytes of memory that this process has."""
     try:
@@ -508,9 +351,3 @@ def _memory() -> int | None:
     except (OSError, ValueError, IndexError):  # no Linux: the most it ever had
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def count(things: Iterable[object], name: str) -> str:
-    """How many there are, in words."""
-    number = len(list(things))
-    return f"{number} {name}{'' if number == 1 else 's'}"

@@ -10,10 +10,10 @@ from bridge.discovery import Place
 from bridge.entities import Described
 from bridge.errors import BridgeError, ConfigError, Unsupported
 from bridge.mqtt import Broker
+from bridge.opening import Target
 from bridge.storage import Storage
 from bridge.threads import Pool
 from bridge.tls import Tls
-from bridge.wire import Target
 
 
 def make_camera(

@@ -9,9 +9,9 @@ import contextlib
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from bridge import protocol
 from bridge.capture import Options
@@ -24,13 +24,17 @@ from bridge.errors import (
     Unreachable,
     Unsupported,
 )
+from bridge.opening import Opening, Target
 from bridge.threads import Pool
-from bridge.wire import BINARY, TEXT, Opening, Target, Wire
+from bridge.wire import BINARY, TEXT, Wire
 
 _HELLO_WAIT = 0.5  # the contract's: how long a board may take to introduce itself
 _HELLO_WAIT_V1 = 5.0  # where it is known that one comes
 _LOOKS = 4  # at what has arrived, in the time for which a board may be silent
 _TALK = 5.0  # for status, settings and the like, which no command limits
+_SURPRISE = "the board answered what it was not asked"
+
+_Answer = TypeVar("_Answer", bound=protocol.Message)
 
 
 class BoardFailure(Exception):
@@ -124,7 +128,7 @@ class Camera:
         opening = Opening(self._target, deadline)
         try:
             async with asyncio.timeout_at(deadline):  # the loop's clock is time.monotonic()
-                made = await self._pool.run(opening.run)
+                opened = await self._pool.run(opening.run)
         except TimeoutError:
             opening.cancel()
             raise Unreachable(f"{self._target.url}: no answer in time") from None
@@ -136,7 +140,7 @@ class Camera:
         self._received_before = None
         self._inbox.clear()
         self._wire = Wire(
-            made,
+            opened,
             max_image=self._config.max_image,
             max_text=protocol.MAX_TEXT,
             message=self._message,
@@ -221,9 +225,8 @@ class Camera:
             id_ = f"c{next(self._ids)}"
             text = protocol.capture_command(id_, options, hello)
         head: protocol.ImageHead | None = None
-        self._asked = True
-        self._received_before = wire.received
-        try:
+        with self._asking():
+            self._received_before = wire.received
             wire.send(text)
             while True:
                 opcode, data = await self._next(deadline, time.monotonic() + patience, patience)
@@ -242,50 +245,42 @@ class Camera:
                 elif isinstance(message, protocol.BoardError) and message.id in (id_, None):
                     raise BoardFailure(*protocol.failure(message))
                 elif not isinstance(message, protocol.Hello):
-                    raise CameraFailed("the board answered what it was not asked")
+                    raise CameraFailed(_SURPRISE)
                 elif message.auth == "hmac":
                     raise CameraFailed("the board wants a key after it was asked")
-        except BoardFailure:
-            raise
-        except BaseException:
-            self.abort()
-            raise
-        finally:
-            self._asked = False
 
     async def status(self) -> protocol.Status:
         """A v1 board's health; raises as ``capture`` does."""
-        answer = await self._talk(protocol.status_command)
-        if not isinstance(answer, protocol.Status):
-            self.abort()
-            raise CameraFailed("the board answered what it was not asked")
-        return answer
+        return await self._talk(protocol.status_command, protocol.Status)
 
     async def set(self, settings: dict[str, Any]) -> dict[str, bool | int | float | str]:
         """Change a v1 board's settings; returns all of them. Raises as ``capture`` does."""
-        answer = await self._talk(lambda id_: protocol.set_command(id_, settings))
-        if not isinstance(answer, protocol.Settings):
-            self.abort()
-            raise CameraFailed("the board answered what it was not asked")
+        answer = await self._talk(
+            lambda id_: protocol.set_command(id_, settings), protocol.Settings
+        )
         return answer.values()
 
     async def restart(self) -> None:
         """Restart a v1 board, which ends the connection. Raises as ``capture`` does."""
         with contextlib.suppress(CameraFailed, CaptureTimeout):  # restarting, some say nothing
-            await self._talk(protocol.restart_command)
+            await self._talk(protocol.restart_command, protocol.Ok)
         self.abort()
 
-    async def _talk(self, command: Callable[[str], str]) -> protocol.Message:
+    async def _talk(self, command: Callable[[str], str], answer: type[_Answer]) -> _Answer:
+        """Send a v1 command; ``answer`` is what is expected."""
         if self.hello is None:
             raise Unsupported("a board with the original sketch can't do that")
         id_ = f"c{next(self._ids)}"
-        return await self._ask(command(id_), id_, time.monotonic() + _TALK)
+        message = await self._ask(command(id_), id_, time.monotonic() + _TALK)
+        if not isinstance(message, answer):
+            self.abort()
+            raise CameraFailed(_SURPRISE)
+        return message
 
     async def _ask(self, text: str, id_: str | None, deadline: float) -> protocol.Message:
         """Send a v1 command and wait for the text that answers it."""
         wire = self._ready()
-        self._asked = True
-        try:
+        with self._asking():
             wire.send(text)
             while True:
                 opcode, data = await self._next(deadline, deadline)
@@ -293,8 +288,15 @@ class Camera:
                 if isinstance(message, protocol.BoardError) and message.id in (id_, None):
                     raise BoardFailure(*protocol.failure(message))
                 if message is None or getattr(message, "id", None) != id_:
-                    raise CameraFailed("the board answered what it was not asked")
+                    raise CameraFailed(_SURPRISE)
                 return message
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        """What comes is for who asks. After a surprise the connection is dropped."""
+        self._asked = True
+        try:
+            yield
         except BoardFailure:
             raise
         except BaseException:

@@ -4,6 +4,7 @@ The keys of a result are spelled here and nowhere else.
 """
 
 import json
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +34,11 @@ class Options:
 
 
 DEFAULT_OPTIONS = Options()
+
+
+def new_id() -> str:
+    """An id for a request that has none: 8 hexadecimal digits."""
+    return secrets.token_hex(4)
 
 
 @dataclass(slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""One connection to the broker, from dialling to its end. Alone imports paho.
+"""One connection to the broker, from dialling to its end. With `client`, it alone imports paho.
 
 paho runs on its external-loop interface: the loop watches the socket and paho parses. Only
 connecting blocks, and that is done in a thread. Every connection has a paho client of its own,
@@ -6,25 +6,25 @@ so nothing of an old connection can reach a new one.
 """
 
 import asyncio
-import contextlib
 import logging
 import math
-import socket
 import ssl
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from bridge.client import Client, Packed
 from bridge.outbox import Publication
 from bridge.threads import Pool
-from bridge.tls import Tls, TlsError, alert
+from bridge.tls import Tls, TlsError
 from bridge.topics import OFFLINE
 
 _LOGGER = logging.getLogger(__name__)
@@ -35,10 +35,6 @@ _MAX_PACKET_IN = 2 * 1024 * 1024  # of what is sent to us: no command is so larg
 # paho waits as long as keepalive once more; then the session might be over before we are back.
 _TO_ANSWER_A_PING = 10.0  # seconds
 _FILTERS = 200  # topics in one SUBSCRIBE
-_SEND_BUFFER = 512 * 1024  # an image in one piece: of the rest, paho makes a copy
-_READ_AHEAD = 16 * 1024
-_SMALL = 4 * 1024  # bytes of a packet that is copied rather than written by itself
-_JOINED = 64 * 1024  # bytes, and one packet more, that are written in one piece
 _MAX_PACKET_OUT = 268_435_455  # MQTT's own limit
 _FIXED = 1 + 4 + 2 + 2  # bytes of a PUBLISH packet beside topic, properties and payload
 _MUCH = 70_000  # more than a topic and the properties can have
@@ -70,6 +66,30 @@ class Broker:
         return self.host if self.transport == "unix" else f"{self.host}:{self.port}"
 
 
+@dataclass(slots=True, eq=False)
+class Message:
+    """A command, as it came.
+
+    ``received`` is monotonic and ``received_at`` wall-clock time, both in seconds. ``done`` is to
+    be called when its last answer is handed over.
+    """
+
+    received: float
+    received_at: float
+    topic: str
+    payload: bytes
+    retain: bool
+    response_topic: str | None
+    correlation_data: bytes | None
+    done: Callable[[], None] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that its sender has chosen."""
+        answer = len(self.response_topic or "") + len(self.correlation_data or b"")
+        return len(self.payload) + answer
+
+
 class Owner(Protocol):
     """Who is told what happens on a connection; called from the loop."""
 
@@ -80,18 +100,9 @@ class Owner(Protocol):
         """The connection is gone; ``cut`` if the broker ended it."""
 
     def arrived(
-        self,
-        connection: "Connection",
-        topic: str,
-        payload: bytes,
-        *,
-        mid: int | None,
-        dup: bool,
-        retain: bool,
-        response_topic: str | None,
-        correlation_data: bytes | None,
+        self, connection: "Connection", message: Message, *, mid: int | None, dup: bool
     ) -> None:
-        """A message came in; ``mid`` is ``None`` at QoS 0."""
+        """One came in; ``mid`` is ``None`` at QoS 0."""
 
     def subscribed(self) -> None:
         """The broker has answered a subscription."""
@@ -104,160 +115,6 @@ class Owner(Protocol):
 
     def turn(self) -> None:
         """Something was read, for now: there may be room to send, and time for who waits."""
-
-
-class _Packed(Properties):
-    """Properties that are packed once and not for every message."""
-
-    def __init__(self, content_type: str) -> None:
-        super().__init__(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        self.ContentType = content_type
-        packed: bytes = super().pack()  # type: ignore[no-untyped-call]
-        object.__setattr__(self, "pack", lambda: packed)  # of the rest, paho asks for nothing
-
-
-class _Buffered:
-    """A socket that reads ahead: paho asks for each packet in three pieces.
-
-    It is what paho calls a SocketLike. ``fault`` is what TLS said when it ended, of which paho
-    makes "unspecified error".
-    """
-
-    def __init__(self, sock: Any) -> None:
-        self._sock = sock
-        self._ahead = b""
-        self.fault: ssl.SSLError | None = None
-        secure = isinstance(self.raw, ssl.SSLSocket)
-        self._recv = self._recv_secure if secure else sock.recv
-        self.send = self._send_secure if secure else sock.send
-        self.fileno = sock.fileno
-        self.close = sock.close
-        self.setblocking = sock.setblocking
-
-    def recv(self, size: int) -> bytes:
-        """Up to ``size`` bytes; ``BlockingIOError`` if there are none yet."""
-        ahead = self._ahead
-        if not ahead:
-            if size >= _READ_AHEAD:
-                received: bytes = self._recv(size)
-                return received
-            ahead = self._recv(_READ_AHEAD)
-        self._ahead = ahead[size:]
-        return ahead[:size]
-
-    def _recv_secure(self, size: int) -> bytes:
-        try:
-            received: bytes = self._sock.recv(size)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
-        except ssl.SSLError as exc:
-            self.fault = exc
-            raise
-        return received
-
-    def _send_secure(self, data: bytes) -> int:
-        try:
-            sent: int = self._sock.send(data)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
-        except OSError:
-            try:
-                alert(self._sock)
-            except ssl.SSLError as exc:
-                self.fault = exc
-            raise
-        return sent
-
-    def pending(self) -> int:
-        """Bytes here or, with TLS and WebSocket, below that the loop can't see."""
-        below = getattr(self._sock, "pending", None)
-        return len(self._ahead) or (below() if below is not None else 0)
-
-    @property
-    def raw(self) -> socket.socket:
-        """The socket below, and below paho's WebSocket, whose options can be set."""
-        sock: socket.socket = getattr(self._sock, "_socket", self._sock)
-        return sock
-
-
-class _Client(paho.Client):
-    """paho, with short cuts, which together save more than a quarter of what a capture costs.
-
-    All override what paho does not document, hence the bound on its version in pyproject.toml.
-    """
-
-    acknowledged: Callable[[int, int], None]
-    arrived: Callable[..., None]
-
-    def _create_socket(self) -> Any:
-        return _Buffered(super()._create_socket())
-
-    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
-        """As paho does it, but nothing stays open where the handshake fails."""
-        assert self._ssl_context is not None
-        secured = self._ssl_context.wrap_socket(
-            tcp_sock, server_hostname=self._host, do_handshake_on_connect=False
-        )
-        try:
-            secured.settimeout(self._connect_timeout)
-            secured.do_handshake()
-        except BaseException:
-            secured.close()
-            raise
-        return secured
-
-    def _handle_publish(self) -> MQTTErrorCode:
-        """Take a PUBLISH that has no properties without building five objects to describe it."""
-        first, packet = self._in_packet["command"], self._in_packet["packet"]
-        at = 2 + int.from_bytes(packet[:2], "big")
-        topic = packet[2:at]
-        mid = None
-        if first & 0x06 == 0x02:
-            mid = int.from_bytes(packet[at : at + 2], "big")
-            at += 2
-        plain = first & 0x04 == 0 and 2 < at <= len(packet)
-        if self._protocol == MQTTProtocolVersion.MQTTv5:
-            plain = plain and packet[at : at + 1] == b"\0"
-            at += 1
-        if not plain:
-            return super()._handle_publish()
-        self.arrived(topic, packet[at:], mid, dup=bool(first & 0x08), retain=bool(first & 0x01))
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
-
-    def _packet_write(self) -> MQTTErrorCode:
-        """Write small packets in one piece: a system call costs more than they do."""
-        waiting = self._out_packet
-        if len(waiting) > 1 and not waiting[0]["pos"]:
-            some, size = [], 0
-            while waiting and waiting[0]["qos"] == 1 and waiting[0]["to_process"] <= _SMALL:
-                if size > _JOINED:
-                    break
-                some.append(waiting.popleft()["packet"])
-                size += len(some[-1])
-            if some:
-                joined = b"".join(some)
-                waiting.appendleft(
-                    {
-                        "command": PacketTypes.PUBACK << 4,  # paho then does nothing more with it
-                        "mid": 0,
-                        "qos": 1,
-                        "pos": 0,
-                        "to_process": size,
-                        "packet": joined,
-                        "info": None,
-                    }
-                )
-        return super()._packet_write()
-
-    def _handle_pubackcomp(self, cmd: Any) -> Any:  # noqa: ARG002
-        """Take a PUBACK without building a reason code and a list of no properties."""
-        packet = self._in_packet["packet"]
-        if len(packet) < 2:
-            return MQTTErrorCode.MQTT_ERR_PROTOCOL
-        mid = int.from_bytes(packet[:2], "big")
-        if self._out_messages.pop(mid, None) is not None:
-            self.acknowledged(mid, packet[2] if len(packet) > 2 else 0)
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
 class Connection:
@@ -275,8 +132,8 @@ class Connection:
         self._heard = 0
         self._heard_at = self._loop.time()
         self._abandoned = False
-        self._properties: dict[str, _Packed] = {}
-        self._sock: Any = None
+        self._properties: dict[str, Packed] = {}
+        self._sock: Any = None  # a Buffered
         self.v5 = v5
         self.reached = False
         self.established = False
@@ -285,8 +142,8 @@ class Connection:
         self._refused = _MAX_PACKET_OUT + 1  # bytes of the smallest payload that was too large
         self._client = self._make(broker, will_topic)
 
-    def _make(self, broker: Broker, will_topic: str | None) -> _Client:
-        client = _Client(
+    def _make(self, broker: Broker, will_topic: str | None) -> Client:
+        client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=broker.client_id,
             clean_session=None if self.v5 else False,
@@ -369,8 +226,6 @@ class Connection:
         self._sock = self._client.socket()
         if self._abandoned:
             self._sock.close()
-        else:
-            _tune(self._sock.raw)
 
     async def _keep(self) -> None:
         while True:
@@ -396,7 +251,7 @@ class Connection:
         finally:
             self.reading = False
         if self._client.socket() is not None:
-            _quick_ack(self._sock.raw)
+            self._sock.quick_ack()
             self._owner.turn()
             self.flush()
         if self._again is None and self._client.socket() is not None and self._sock.pending():
@@ -457,7 +312,7 @@ class Connection:
         if publication.correlation_data is None and publication.user_properties is None:
             packed = self._properties.get(content_type)
             if packed is None:
-                packed = self._properties[content_type] = _Packed(content_type)
+                packed = self._properties[content_type] = Packed(content_type)
             return packed
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.ContentType = content_type
@@ -558,16 +413,16 @@ class Connection:
             if mid is not None:
                 self.acknowledge(mid)
             return
-        self._owner.arrived(
-            self,
+        message = Message(
+            time.monotonic(),
+            time.time(),
             name,
             bytes(payload),
-            mid=mid,
-            dup=dup,
-            retain=retain,
-            response_topic=response_topic,
-            correlation_data=correlation_data,
+            retain,
+            response_topic,
+            correlation_data,
         )
+        self._owner.arrived(self, message, mid=mid, dup=dup)
 
     def _on_puback(self, mid: int, code: int) -> None:
         self._owner.published(mid, self._marks.pop(mid, 0), code)
@@ -605,20 +460,6 @@ class Connection:
         if sock is not None:
             self._on_socket_close(None, None, sock)
             sock.close()
-
-
-def _tune(sock: socket.socket) -> None:
-    """Without TCP_NODELAY and quick acknowledgements, a capture takes 44 to 88 ms on loopback."""
-    with contextlib.suppress(AttributeError, OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    _quick_ack(sock)
-
-
-def _quick_ack(sock: socket.socket) -> None:
-    """Linux forgets it, so it is said again after every read (tcp(7))."""
-    with contextlib.suppress(AttributeError, OSError):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 def _chunks(topics: list[str]) -> Iterable[list[str]]:

@@ -62,6 +62,20 @@ _WIDEST |= {"camera": "c" * 64, "id": ""}
 
 
 @dataclass(frozen=True, slots=True)
+class Caption:
+    """What the name of a picture may tell of it."""
+
+    camera: str
+    id: str
+    captured_at: datetime
+    index: int
+    count: int
+    width: int
+    height: int
+    trigger: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Piece:
     """One piece of a name: literal ``text``, or a field, or a directive of ``captured_at``."""
 
@@ -95,29 +109,18 @@ class Template:
         self._ask_time = "\n".join(self._directives)
         self._format = "/".join(_format(name) for name in names)
 
-    def render(
-        self,
-        *,
-        camera: str,
-        id: str,  # noqa: A002  the contract's word
-        captured_at: datetime,
-        index: int,
-        count: int,
-        width: int,
-        height: int,
-        trigger: str,
-    ) -> PurePosixPath:
+    def render(self, caption: Caption) -> PurePosixPath:
         """The relative path of a picture, in local time; always below where it is joined to."""
-        times = captured_at.astimezone().strftime(self._ask_time).split("\n")
+        times = caption.captured_at.astimezone().strftime(self._ask_time).split("\n")
         values = {
             **dict(zip(self._directives, times, strict=False)),
-            "camera": camera,
-            "id": _UNSAFE.sub("_", id)[: self._id_limit] or "_",
-            "index": index,
-            "count": count,
-            "width": width,
-            "height": height,
-            "trigger": trigger,
+            "camera": caption.camera,
+            "id": _UNSAFE.sub("_", caption.id)[: self._id_limit] or "_",
+            "index": caption.index,
+            "count": caption.count,
+            "width": caption.width,
+            "height": caption.height,
+            "trigger": caption.trigger,
         }
         return PurePosixPath(self._format.format_map(values))
 

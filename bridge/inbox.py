@@ -53,15 +53,16 @@ class Inbox:
     def arrived(
         self,
         mid: int,
+        content: tuple[str, bytes, bytes | None],
         *,
         dup: bool,
-        topic: str,
-        payload: bytes,
-        correlation_data: bytes | None,
         connection: Connection,
     ) -> Delivery | None:
-        """Note a command of QoS 1; ``None`` if it is one that we have had."""
-        what = hash((topic, payload, correlation_data))
+        """Note a command of QoS 1; ``None`` if it is one that we have had.
+
+        ``content`` is its topic, payload and correlation data.
+        """
+        what = hash(content)
         known = self._deliveries.get(mid)
         if dup and known is not None and known.what == what:
             known.connection = connection

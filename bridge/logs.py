@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 import textwrap
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -64,3 +65,9 @@ class _Json(logging.Formatter):
             },
             ensure_ascii=False,
         )
+
+
+def count(things: Iterable[object], name: str) -> str:
+    """How many there are, in words."""
+    number = len(list(things))
+    return f"{number} {name}{'' if number == 1 else 's'}"

@@ -7,10 +7,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from bridge.backoff import BackOff
-from bridge.connection import NOT_ADMITTED, Broker, Connection
+from bridge.connection import NOT_ADMITTED, Broker, Connection, Message
 from bridge.errors import TooLarge
 from bridge.inbox import Crowd, Inbox
 from bridge.outbox import WINDOW, Outbox
@@ -30,22 +29,6 @@ _LARGE = 16 * 1024  # bytes of a command that is refused, or made small, sooner 
 # Commands of a crowd in one turn, and only while no more publications than that wait: another
 # camera's picture stands behind those. The broker acknowledges WINDOW of them at a time.
 _SERVED = 2 * WINDOW
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A command as it came at ``received``, monotonic seconds.
-
-    ``done`` is to be called when its last answer is handed over.
-    """
-
-    received: float
-    topic: str
-    payload: bytes
-    retain: bool
-    response_topic: str | None
-    correlation_data: bytes | None
-    done: Callable[[], None] | None
 
 
 class Mqtt:
@@ -204,51 +187,28 @@ class Mqtt:
         self._outbox.lost(cut=cut)
 
     def arrived(
-        self,
-        connection: Connection,
-        topic: str,
-        payload: bytes,
-        *,
-        mid: int | None,
-        dup: bool,
-        retain: bool,
-        response_topic: str | None,
-        correlation_data: bytes | None,
+        self, connection: Connection, message: Message, *, mid: int | None, dup: bool
     ) -> None:
         """A command came in."""
         done = None
         if mid is not None:
-            delivery = self._inbox.arrived(
-                mid,
-                dup=dup,
-                topic=topic,
-                payload=payload,
-                correlation_data=correlation_data,
-                connection=connection,
-            )
+            content = (message.topic, message.payload, message.correlation_data)
+            delivery = self._inbox.arrived(mid, content, dup=dup, connection=connection)
             if delivery is None:
                 return
             done = delivery.settle
-        command = Message(
-            received=time.monotonic(),
-            topic=topic,
-            payload=payload,
-            retain=retain,
-            response_topic=response_topic,
-            correlation_data=correlation_data,
-            done=done if connection.v5 else None,
-        )
+        message.done = done if connection.v5 else None
         # 3.1.1 allows 20 unacknowledged: one dead camera must not block the rest
         accepted = done if not connection.v5 else None
+        topic = message.topic
         taken = self._taken[topic] = self._taken.get(topic, 0) + 1
-        size = len(payload) + len(response_topic or "") + len(correlation_data or b"")
-        if size > _LARGE or (taken <= _AT_ONCE and topic not in self._crowd):
-            self._take_up(command, accepted)
-        elif not self._crowd.put(topic, (command, accepted), size):
+        if message.size > _LARGE or (taken <= _AT_ONCE and topic not in self._crowd):
+            self._take_up(message, accepted)
+        elif not self._crowd.put(topic, (message, accepted), message.size):
             self._drop(done)
 
-    def _take_up(self, command: Message, accepted: Callable[[], None] | None) -> None:
-        self._message(command)
+    def _take_up(self, message: Message, accepted: Callable[[], None] | None) -> None:
+        self._message(message)
         if accepted is not None:
             accepted()
 

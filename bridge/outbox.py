@@ -117,6 +117,10 @@ class Outbox:
             )
         self.wake()
 
+    def retain(self, topic: str, payload: bytes, *, content_type: str = "application/json") -> None:
+        """Publish what the broker is to keep."""
+        self.put(Publication(topic, payload, "state", retain=True, content_type=content_type))
+
     def next(self) -> Publication | None:
         """The next one to hand over, if as much as may be is not on its way yet."""
         while self._waiting:

@@ -101,7 +101,7 @@ class CameraPublisher:
 
     def _publish_state(self) -> None:
         if self._state is not None:
-            self._put_retained(self._topics.state, to_json(self._state.document()))
+            self._outbox.retain(self._topics.state, to_json(self._state.document()))
             self._state = None
 
     def flush_state(self) -> None:
@@ -113,18 +113,12 @@ class CameraPublisher:
 
     def settings(self, settings: dict[str, Any]) -> None:
         """Publish the settings in force."""
-        self._put_retained(self._topics.settings, to_json(settings))
+        self._outbox.retain(self._topics.settings, to_json(settings))
 
     def availability(self, online: bool) -> None:
         """Publish whether the board is there."""
-        self._put_retained(self._topics.availability, ONLINE if online else OFFLINE, TEXT)
-
-    def _put_retained(
-        self, topic: str, payload: bytes, content_type: str = "application/json"
-    ) -> None:
-        self._outbox.put(
-            Publication(topic, payload, "state", retain=True, content_type=content_type)
-        )
+        payload = ONLINE if online else OFFLINE
+        self._outbox.retain(self._topics.availability, payload, content_type=TEXT)
 
 
 class Answer:

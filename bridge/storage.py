@@ -17,14 +17,13 @@ import os
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import count as counter
 from pathlib import Path
 from typing import Literal
 
 from bridge.archive import Archive, free, megabytes, unfinished
 from bridge.errors import StorageFailed
-from bridge.filename import MAX_NUMBER, Template, check_template, latest, numbered
+from bridge.filename import MAX_NUMBER, Caption, Template, check_template, latest, numbered
 from bridge.retention import Keep
 from bridge.threads import Pool
 
@@ -146,19 +145,7 @@ class Storage:
         """``free`` bytes, ``files`` and their ``bytes``, ``None`` until the folder was read."""
         return self._archive.health()
 
-    async def save(
-        self,
-        *,
-        camera: str,
-        id: str,  # noqa: A002  the contract's word
-        captured_at: datetime,
-        index: int,
-        count: int,
-        width: int,
-        height: int,
-        trigger: str,
-        data: bytes | bytearray,
-    ) -> Saved:
+    async def save(self, caption: Caption, data: bytes | bytearray) -> Saved:
         """Save a picture; once this returns, the file is there under its final name.
 
         A save that is given up, by its time limit or by cancelling it, leaves no file, however
@@ -167,17 +154,8 @@ class Storage:
         Raises:
             StorageFailed: it could not be saved.
         """
-        name = self._template.render(
-            camera=camera,
-            id=id,
-            captured_at=captured_at,
-            index=index,
-            count=count,
-            width=width,
-            height=height,
-            trigger=trigger,
-        )
-        save = _Save(next(_numbers), camera, f"{self._root}/{name}", data)
+        path = f"{self._root}/{self._template.render(caption)}"
+        save = _Save(next(_numbers), caption.camera, path, data)
         self._check_load(save)
         self._saves.add(save)
         try:

@@ -14,8 +14,9 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from bridge.attempt import take
+from bridge.backoff import Pauses
 from bridge.camera import BoardFailure, Camera
-from bridge.capture import Outcome, Request
+from bridge.capture import Outcome, Request, new_id
 from bridge.command import Change
 from bridge.errors import (
     BridgeError,
@@ -25,6 +26,7 @@ from bridge.errors import (
     StorageFailed,
     Unreachable,
 )
+from bridge.filename import Caption
 from bridge.jpeg import Jpeg
 from bridge.protocol import Hello
 from bridge.publisher import CameraPublisher
@@ -34,7 +36,6 @@ from bridge.state import CameraState
 _LOGGER = logging.getLogger(__name__)
 
 _CONNECT = 5.0  # seconds for a connection that no request waits for
-_BACK_OFF = 1.0, 60.0
 _STATUS_EVERY = 60.0
 _MAX_CONTROLS = 8  # changes of settings and restarts that may wait
 _LEAVING = "the bridge stops, or its configuration of this camera has changed"
@@ -43,19 +44,7 @@ _LEAVING = "the bridge stops, or its configuration of this camera has changed"
 class Saver(Protocol):
     """What keeps pictures."""
 
-    async def save(
-        self,
-        *,
-        camera: str,
-        id: str,  # noqa: A002
-        captured_at: datetime,
-        index: int,
-        count: int,
-        width: int,
-        height: int,
-        trigger: str,
-        data: bytes | bytearray,
-    ) -> Any:
+    async def save(self, caption: Caption, data: bytes | bytearray) -> Any:
         """Save one; what comes back has ``path`` and ``sha256``. Raises ``StorageFailed``."""
 
 
@@ -80,7 +69,6 @@ class Worker:
         publisher: where all that it has to say goes.
         storage: where pictures are kept, if anywhere.
         rotate: turns a picture, if they are to be turned.
-        new_id: makes the ids of its own requests.
         met: told what its board is, as soon as that is certain; no hello is the original sketch.
     """
 
@@ -93,7 +81,6 @@ class Worker:
         publisher: CameraPublisher,
         storage: Saver | None,
         rotate: Callable[[Jpeg], Awaitable[Jpeg]] | None,
-        new_id: Callable[[], str],
         met: Callable[[Hello | None], None],
     ) -> None:
         self.name = name
@@ -104,16 +91,15 @@ class Worker:
         self._publisher = publisher
         self._storage = storage
         self._rotate = rotate
-        self._new_id = new_id
         self._tell_met = met
-        self._controls: deque[tuple[Request, Callable[[], Awaitable[None]]]] = deque()
+        self._controls: deque[tuple[Request, Callable[[], Awaitable[object]]]] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._stopping = False
         self._online: bool | None = None
         self._failing = False
         self._connect_at = 0.0
-        self._failed_connects = 0
+        self._pauses = Pauses(1.0, 60.0, spread=(0, 1))
         self._status_at: float | None = None
         self._save = True
         self._board_settings: dict[str, Any] = {}
@@ -149,7 +135,7 @@ class Worker:
 
     def restart(self, request: Request) -> None:
         """Restart the board, or refuse it with a result."""
-        self._control(request, lambda: self._restart(request))
+        self._control(request, lambda: self._told(request, self._camera.restart))
 
     def announce(self) -> None:
         """Publish all that is retained: a broker may have forgotten it."""
@@ -173,12 +159,6 @@ class Worker:
     def online(self) -> bool:
         """Whether the board was there when last tried."""
         return bool(self._online)
-
-    def _show_refused(self, error: BridgeError) -> None:
-        """Who shows a setting that was refused shows the old one again, and why."""
-        self._publisher.settings(self.settings())
-        self.state.failed(error, time.time())
-        self._publisher.state(self.state)
 
     def stop(self) -> None:
         """Refuse what waits, finish what is being taken, and let ``run`` return."""
@@ -207,6 +187,12 @@ class Worker:
         else:
             for index in range(job.index, count + 1):
                 self._publisher.refusal(request, error, finished=now, index=index, job=job)
+
+    def _show_refused(self, error: BridgeError) -> None:
+        """Who shows a setting that was refused shows the old one again, and why."""
+        self._publisher.settings(self.settings())
+        self.state.failed(error, time.time())
+        self._publisher.state(self.state)
 
     # The task.
 
@@ -309,18 +295,18 @@ class Worker:
         assert self._storage is not None
         assert outcome.captured_at is not None
         first = job.requests[0]
+        caption = Caption(
+            camera=self.name,
+            id=first.id,
+            captured_at=datetime.fromtimestamp(outcome.captured_at).astimezone(),
+            index=job.index,
+            count=job.options.count,
+            width=outcome.width or 0,
+            height=outcome.height or 0,
+            trigger=first.trigger,
+        )
         try:
-            saved = await self._storage.save(
-                camera=self.name,
-                id=first.id,
-                captured_at=datetime.fromtimestamp(outcome.captured_at).astimezone(),
-                index=job.index,
-                count=job.options.count,
-                width=outcome.width or 0,
-                height=outcome.height or 0,
-                trigger=first.trigger,
-                data=outcome.image or b"",
-            )
+            saved = await self._storage.save(caption, outcome.image or b"")
         except StorageFailed as exc:
             outcome.storage_error = exc
             _LOGGER.warning("camera %s: not saved: %s", self.name, exc)
@@ -371,7 +357,7 @@ class Worker:
         while self._interval_at <= now:
             self._interval_at += self._interval
         if self._publisher.has_room:
-            self.submit(Request(self._new_id(), self.name, now, time.time(), trigger="interval"))
+            self.submit(Request(new_id(), self.name, now, time.time(), trigger="interval"))
 
     def _watch_expiry(self) -> None:
         if self._expiry is not None:
@@ -416,7 +402,7 @@ class Worker:
             self._is_online()
 
     def _is_online(self) -> None:
-        self._failed_connects = 0
+        self._pauses.failures = 0
         if self._camera.hello is None and self.state.hello is not None:  # flashed back
             self.state.hello = self.state.status = self._status_at = None
             self._board_settings = {}
@@ -427,10 +413,7 @@ class Worker:
             self._publisher.availability(True)
 
     def _is_offline(self, reason: BridgeError) -> None:
-        least, most = _BACK_OFF
-        ceiling = min(most, least * 2 ** min(self._failed_connects, 10))
-        self._connect_at = time.monotonic() + random.uniform(0, ceiling)
-        self._failed_connects += 1
+        self._connect_at = time.monotonic() + self._pauses.next()
         if self._online is not False:
             self._online = False
             _LOGGER.warning("camera %s: not connected: %s", self.name, reason)
@@ -474,17 +457,14 @@ class Worker:
         except (BridgeError, BoardFailure) as exc:
             _LOGGER.debug("camera %s: no status: %s", self.name, exc)
 
-    def _control(self, request: Request, control: Callable[[], Awaitable[None]]) -> None:
-        try:
-            if self._stopping:
-                raise ShuttingDown(_LEAVING)
-            if len(self._controls) >= _MAX_CONTROLS:
-                raise Busy(f"{_MAX_CONTROLS} changes wait already")
-        except BridgeError as exc:
-            self.refuse(request, exc)
-            return
-        self._controls.append((request, control))
-        self.wake()
+    def _control(self, request: Request, control: Callable[[], Awaitable[object]]) -> None:
+        if self._stopping:
+            self.refuse(request, ShuttingDown(_LEAVING))
+        elif len(self._controls) >= _MAX_CONTROLS:
+            self.refuse(request, Busy(f"{_MAX_CONTROLS} changes wait already"))
+        else:
+            self._controls.append((request, control))
+            self.wake()
 
     async def _set(self, request: Request, change: Change) -> None:
         async def ask() -> None:
@@ -492,9 +472,6 @@ class Worker:
 
         if await self._told(request, ask):
             self._apply(change.own)
-
-    async def _restart(self, request: Request) -> None:
-        await self._told(request, self._camera.restart)
 
     async def _told(self, request: Request, ask: Callable[[], Awaitable[None]]) -> bool:
         """Tell a board something, connecting to it first if need be; failure is a result."""

@@ -17,6 +17,7 @@ from tests.fakes.certificates import Certificates, make_certificates
 from tests.fakes.client import Client, Version
 from tests.fakes.process import Process
 from tests.fakes.simulator import Option, SimulatedBoard, Simulator
+from tests.fakes.talk import Talk
 
 # A time limit for each example fails where the machine is busy; pytest-timeout ends what hangs.
 hypothesis.settings.register_profile("ours", deadline=None)
@@ -24,6 +25,12 @@ hypothesis.settings.load_profile("ours")
 
 Board = FakeBoard | SimulatedBoard
 """A board, as far as a test needs one that does nothing wrong."""
+
+Boards = Callable[..., FakeBoard]
+AnyBoards = Callable[..., Board]
+Brokers = Callable[..., Broker]
+Clients = Callable[..., Client]
+Simulators = Callable[..., Simulator]
 
 either = pytest.mark.parametrize("board", ["fake", "firmware"], indirect=True)
 """For tests with a `board` that does nothing wrong: each runs with the firmware too."""
@@ -75,7 +82,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture
-def own_broker(request: pytest.FixtureRequest) -> Iterator[Callable[..., Broker]]:
+def own_broker(request: pytest.FixtureRequest) -> Iterator[Brokers]:
     """``own_broker(**options)``: a mosquitto of this test's own, to configure and to kill."""
     with ExitStack() as stack:
 
@@ -102,7 +109,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def board(request: pytest.FixtureRequest) -> Iterator[Callable[..., Board]]:
+def board(request: pytest.FixtureRequest) -> Iterator[AnyBoards]:
     """``board(name, **options)``: a board that listens, a `FakeBoard` unless it is `either`."""
     with ExitStack() as stack:
 
@@ -117,7 +124,7 @@ def board(request: pytest.FixtureRequest) -> Iterator[Callable[..., Board]]:
 
 
 @pytest.fixture
-def simulator(request: pytest.FixtureRequest) -> Iterator[Callable[..., Simulator]]:
+def simulator(request: pytest.FixtureRequest) -> Iterator[Simulators]:
     """``simulator(**options)``: a board with our firmware, on its Wi-Fi and ready."""
     with ExitStack() as stack:
 
@@ -130,7 +137,7 @@ def simulator(request: pytest.FixtureRequest) -> Iterator[Callable[..., Simulato
 
 
 @pytest.fixture
-def client(broker: Broker, base_topic: str) -> Iterator[Callable[..., Client]]:
+def client(broker: Broker, base_topic: str) -> Iterator[Clients]:
     """``client(**options)``: a client of the shared broker that hears all of this test's messages.
 
     ``client(on=own)`` is one of that broker, and hears everything there.
@@ -145,11 +152,17 @@ def client(broker: Broker, base_topic: str) -> Iterator[Callable[..., Client]]:
 
 
 @pytest.fixture
+def talk(client: Clients, base_topic: str) -> Talk:
+    """Who asks this test's bridge, through the shared broker."""
+    return Talk(client(), base_topic)
+
+
+@pytest.fixture
 def bridge(
     request: pytest.FixtureRequest,
     broker: Broker,
     base_topic: str,
-    client: Callable[..., Client],
+    client: Clients,
 ) -> Iterator[StartBridge]:
     """``bridge({"door": board}, capture={…}, mqtt={…})``: the bridge as a process, and ready.
 
@@ -196,6 +209,11 @@ def bridge(
                 code = bridge.stop()
                 assert code == 0 or not clean, f"the bridge ended with {code}:\n{bridge.log}"
             assert not clean or not _surprises(bridge), f"look at the log:\n{bridge.log}"
+
+
+def old(board: Board, **more: Any) -> dict[str, Any]:
+    """The section of a camera that is known to be an old one: no hello is waited for."""
+    return {"url": board.url, "protocol": "legacy", **more}
 
 
 def configuration(

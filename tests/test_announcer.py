@@ -9,16 +9,12 @@ import pytest
 
 from bridge import discovery, topics
 from bridge.announcer import WAITED
-from tests.conftest import StartBridge
+from tests.conftest import Boards, Clients, StartBridge, old
 from tests.fakes import behaviours as b
-from tests.fakes.board import FakeBoard
 from tests.fakes.bridge import Bridge
 from tests.fakes.broker import Broker
 from tests.fakes.client import Client, Message, Version
-from tests.test_bridge import old
 
-Boards = Callable[..., FakeBoard]
-Clients = Callable[..., Client]
 Form = Literal["device", "component"]
 
 NO_NEWS = "home assistant: 0 messages for it"

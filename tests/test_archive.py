@@ -12,7 +12,7 @@ import pytest
 
 from bridge import archive, retention
 from bridge.archive import Archive
-from bridge.filename import Template
+from bridge.filename import Caption, Template
 from tests.test_retention import Keep
 
 DEFAULT = "{camera}/{captured_at:%Y/%m/%d}/{captured_at:%H%M%S_%f}_{id}.jpg"
@@ -30,7 +30,7 @@ def put(
 ) -> Path:
     """A picture that was taken days ago."""
     at = datetime.now().astimezone() - timedelta(days=days)
-    name = Template(template).render(
+    caption = Caption(
         camera=camera,
         id="a1",
         captured_at=at,
@@ -40,7 +40,7 @@ def put(
         height=1,
         trigger="mqtt",
     )
-    path = folder / name
+    path = folder / Template(template).render(caption)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bytes(size))
     os.utime(path, (at.timestamp(), at.timestamp()))

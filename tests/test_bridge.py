@@ -4,28 +4,17 @@ import hashlib
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from bridge import jpeg
-from tests.conftest import Board, StartBridge, either
+from tests.conftest import AnyBoards, Boards, Clients, StartBridge, either, old
 from tests.fakes import behaviours as b
 from tests.fakes.board import FakeBoard
 from tests.fakes.broker import Broker
-from tests.fakes.client import Client, Message, Version
-
-Boards = Callable[..., FakeBoard]
-AnyBoards = Callable[..., Board]
-Clients = Callable[..., Client]
-
-
-def old(board: Board, **more: Any) -> dict[str, Any]:
-    """The section of a camera that is known to be an old one: no hello is waited for."""
-    return {"url": board.url, "protocol": "legacy", **more}
-
+from tests.fakes.client import Version
+from tests.fakes.talk import Talk
 
 RESULT = {
     *("id", "camera", "status", "error", "message", "trigger", "requested_at", "captured_at"),
@@ -33,56 +22,6 @@ RESULT = {
     *("joined", "index", "count"),
 }
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-
-
-class Talk:
-    """Asks cameras, and hears what they answer."""
-
-    def __init__(self, client: Client, base_topic: str) -> None:
-        self.client = client
-        self.base = base_topic
-
-    def topic(self, camera: str, name: str) -> str:
-        return f"{self.base}/{camera}/{name}"
-
-    def ask(
-        self,
-        payload: bytes | str | Mapping[str, Any] = b"",
-        camera: str = "door",
-        to: str = "capture",
-        **properties: Any,
-    ) -> int:
-        return self.client.publish(self.topic(camera, to), payload, **properties)
-
-    def result(self, id_: str, camera: str = "+", timeout: float = 10.0) -> dict[str, Any]:
-        """The first result with that id."""
-        topic = self.topic(camera, "result")
-        found = self.client.wait(topic, lambda m: m.json["id"] == id_, timeout=timeout)
-        document: dict[str, Any] = found[0].json
-        return document
-
-    def results(self, count: int, camera: str = "door") -> list[dict[str, Any]]:
-        return [m.json for m in self.client.wait(self.topic(camera, "result"), count=count)]
-
-    def wait(
-        self, name: str, camera: str = "door", where: Callable[[Message], object] | None = None
-    ) -> Message:
-        return self.client.wait(self.topic(camera, name), where)[0]
-
-    def messages(self, name: str, camera: str = "door") -> list[Message]:
-        return self.client.messages(self.topic(camera, name))
-
-    def all_results(self, camera: str = "door") -> list[dict[str, Any]]:
-        """All results up to that of a further capture, which is not among them."""
-        self.ask({"id": "the-last"}, camera)
-        self.result("the-last", camera)
-        found = [m.json for m in self.messages("result", camera)]
-        return [document for document in found if document["id"] != "the-last"]
-
-
-@pytest.fixture
-def talk(client: Clients, base_topic: str) -> Talk:
-    return Talk(client(), base_topic)
 
 
 # A picture

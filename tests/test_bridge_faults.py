@@ -3,28 +3,18 @@
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from tests.conftest import Board, StartBridge, either
+from tests.conftest import AnyBoards, Boards, Clients, StartBridge, either, old
 from tests.fakes import behaviours as b
-from tests.fakes.board import FakeBoard, OnCapture, OnConnect, stamp
+from tests.fakes.board import OnCapture, OnConnect, stamp
 from tests.fakes.broker import Broker
-from tests.fakes.client import Client, Version
+from tests.fakes.client import Version
 from tests.fakes.link import Link
-from tests.test_bridge import Talk, old
-
-Boards = Callable[..., FakeBoard]
-AnyBoards = Callable[..., Board]
-Brokers = Callable[..., Broker]
-Clients = Callable[..., Client]
-
-
-@pytest.fixture
-def talk(client: Clients, base_topic: str) -> Talk:
-    return Talk(client(), base_topic)
+from tests.fakes.talk import Talk
 
 
 @pytest.fixture

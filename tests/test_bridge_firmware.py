@@ -13,20 +13,14 @@ import pytest
 
 from bridge import jpeg
 from tests.conftest import StartBridge
-from tests.fakes.client import Client, Version
+from tests.fakes.client import Version
 from tests.fakes.simulator import SimulatedBoard
+from tests.fakes.talk import Talk
 from tests.fakes.wire import connected, page, stamp, talking
-from tests.test_bridge import Talk
 
 Boards = Callable[..., SimulatedBoard]
-Clients = Callable[..., Client]
 
 pytestmark = pytest.mark.parametrize("board", ["firmware"], indirect=True)
-
-
-@pytest.fixture
-def talk(client: Clients, base_topic: str) -> Talk:
-    return Talk(client(), base_topic)
 
 
 def taken(talk: Talk, door: SimulatedBoard, **command: Any) -> tuple[dict[str, Any], bytes]:

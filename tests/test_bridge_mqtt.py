@@ -2,31 +2,19 @@
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from tests.conftest import Board, StartBridge, either
+from tests.conftest import AnyBoards, Boards, Brokers, Clients, StartBridge, either, old
 from tests.fakes import behaviours as b
-from tests.fakes.board import FakeBoard, stamp
+from tests.fakes.board import stamp
 from tests.fakes.broker import Broker
 from tests.fakes.certificates import Certificates
-from tests.fakes.client import NO_SUBSCRIBERS, Client, Version
+from tests.fakes.client import NO_SUBSCRIBERS, Version
 from tests.fakes.proxy import Proxy, Refusal
-from tests.test_bridge import Talk, old
-
-Boards = Callable[..., FakeBoard]
-AnyBoards = Callable[..., Board]
-Brokers = Callable[..., Broker]
-Clients = Callable[..., Client]
-
-
-@pytest.fixture
-def talk(client: Clients, base_topic: str) -> Talk:
-    return Talk(client(), base_topic)
-
+from tests.fakes.talk import Talk
 
 # Answers to response topics
 

@@ -4,7 +4,6 @@ import array
 import asyncio
 import base64
 import fcntl
-import functools
 import hashlib
 import json
 import logging
@@ -13,10 +12,10 @@ import termios
 import threading
 import time
 import tracemalloc
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec
+from typing import Any
 
 import pytest
 
@@ -24,8 +23,9 @@ from bridge.attempt import take
 from bridge.camera import BoardFailure, Camera, target_with_path
 from bridge.capture import Options, Outcome
 from bridge.errors import BridgeError
+from bridge.opening import Target
 from bridge.threads import Pool
-from bridge.wire import Target
+from tests.conftest import Boards
 from tests.fakes import behaviours as b
 from tests.fakes.board import (
     Behaviour,
@@ -38,22 +38,10 @@ from tests.fakes.board import (
     stamp,
 )
 from tests.fakes.certificates import Certificates
+from tests.fakes.loop import in_loop
 from tests.fakes.websocket import BINARY, CLOSE, CONTINUATION, PONG, TEXT, encode
 
-P = ParamSpec("P")
-Boards = Callable[..., FakeBoard]
-
 MIB = 1024 * 1024
-
-
-def in_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run a test in a loop of its own."""
-
-    @functools.wraps(test)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
 
 
 @dataclass(frozen=True)

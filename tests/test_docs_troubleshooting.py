@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from bridge import errors
-from tests.conftest import StartBridge
+from tests.conftest import Boards, StartBridge
 from tests.fakes import behaviours as b
-from tests.fakes.board import FakeBoard, OnCapture, OnConnect
+from tests.fakes.board import OnCapture, OnConnect
 from tests.fakes.bridge import Bridge
 from tests.fakes.broker import Broker, Client
 from tests.fakes.port import number, reserve
@@ -23,8 +23,6 @@ FIRMWARE = ROOT / "firmware/lib/camcore/src/camcore"
 
 NO_FRAME = "the camera gave no frame"
 COOLING = "flash: the light has to cool down"
-
-Boards = Callable[..., FakeBoard]
 
 
 def pattern(line: str) -> str:

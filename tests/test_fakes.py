@@ -19,20 +19,17 @@ import pytest
 import websocket
 from PIL import Image
 
-from tests.conftest import StartBridge
+from tests.conftest import Boards, Brokers, Clients, StartBridge
 from tests.fakes import behaviours as b
 from tests.fakes import picture
 from tests.fakes.board import ESP32, FakeBoard, OnCapture, Shot, stamp
 from tests.fakes.broker import Broker
 from tests.fakes.certificates import Certificates
-from tests.fakes.client import NO_SUBSCRIBERS, Client, Version
+from tests.fakes.client import NO_SUBSCRIBERS, Version
 from tests.fakes.websocket import BINARY, CLOSE, PING, PONG, TEXT
 
 DATA = Path(__file__).parent / "data"
 
-Boards = Callable[..., FakeBoard]
-Brokers = Callable[..., Broker]
-Clients = Callable[..., Client]
 Connect = Callable[..., websocket.WebSocket]
 
 

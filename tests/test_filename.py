@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.filename import MAX_NUMBER, Template, check_template, numbered
+from bridge.filename import MAX_NUMBER, Caption, Template, check_template, numbered
 
 DEFAULT = "{camera}/{captured_at:%Y/%m/%d}/{captured_at:%H%M%S_%f}_{id}.jpg"
 TEMPLATES = [
@@ -32,7 +32,7 @@ def render(
     captured_at: datetime = AT,
     index: int = 1,
 ) -> PurePosixPath:
-    return Template(template).render(
+    caption = Caption(
         camera=camera,
         id=id,
         captured_at=captured_at,
@@ -42,6 +42,7 @@ def render(
         height=1200,
         trigger="mqtt",
     )
+    return Template(template).render(caption)
 
 
 @pytest.fixture

@@ -1,14 +1,10 @@
 """The firmware's pictures and settings over the wire: fresh, lit, and in bounded time."""
 
-from collections.abc import Callable
-
 import pytest
 import websocket
 
-from tests.fakes.simulator import Simulator
+from tests.conftest import Simulators
 from tests.fakes.wire import V1, connected, decoded, picture, size, stamp, talking
-
-Simulators = Callable[..., Simulator]
 
 TWO_BUFFERS = {"framesize": "QVGA"}
 ONE_BUFFER = {"framesize": "QVGA", "no_psram": True}  # in DRAM there is room for one

@@ -16,11 +16,10 @@ from urllib.parse import urlsplit
 import pytest
 import websocket
 
+from tests.conftest import Simulators
 from tests.fakes.simulator import Simulator
 from tests.fakes.websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, encode, header
 from tests.fakes.wire import V1, connected, picture, talking, wait_until_up
-
-Simulators = Callable[..., Simulator]
 
 LONGEST = 6_000
 """Milliseconds for which a client may hold up the others, by the contract."""

@@ -4,17 +4,16 @@ import json
 import random
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.conftest import Simulators
 from tests.fakes.simulator import Simulator
 from tests.fakes.wire import Answer, page, size, stamp, talking, wait_until_up
-
-Simulators = Callable[..., Simulator]
 
 PASSWORD = "correct horse"
 IMAGE = b"\xe9" + random.Random(1).randbytes(200_000)  # begins as an ESP32's image does

@@ -4,7 +4,7 @@ import os
 import select
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -12,10 +12,9 @@ from typing import Self
 import pytest
 import websocket
 
+from tests.conftest import Simulators
 from tests.fakes.simulator import Simulator, program
 from tests.fakes.wire import page, talking, wait_until_up
-
-Simulators = Callable[..., Simulator]
 
 WIFI = "home:sesame-sesame"
 PASSWORD = "correct horse"

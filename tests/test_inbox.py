@@ -23,7 +23,7 @@ class Wire:
 
 def arrive(inbox: Inbox, wire: Wire, mid: int = 1, *, dup: bool = False, **other: Any) -> Any:
     what = {"topic": "esp32cam/door/capture", "payload": b"{}", "correlation_data": b"7"} | other
-    return inbox.arrived(mid, dup=dup, connection=wire, **what)
+    return inbox.arrived(mid, tuple(what.values()), dup=dup, connection=wire)
 
 
 def reconnect(

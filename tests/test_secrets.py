@@ -27,7 +27,7 @@ from tests.fakes.bridge import ROOT, Bridge
 from tests.fakes.broker import Broker
 from tests.fakes.certificates import Certificates
 from tests.fakes.client import Client
-from tests.test_bridge import Talk
+from tests.fakes.talk import Talk
 
 PLANTED = {"mqtt.password", "cameras.*.key", "cameras.*.password"}
 _CAMERAS = "old", "new", "locked", "proxied", "closed"
@@ -231,7 +231,7 @@ def _command(ours: Canaries, *arguments: str) -> subprocess.CompletedProcess[byt
 
 
 _CRASH = """
-import bridge.connection, bridge.wire
+import bridge.connection, bridge.opening
 from bridge.__main__ import main
 
 async def lose_the_broker(self, pool):
@@ -246,7 +246,7 @@ main()
 
 
 @pytest.mark.parametrize(
-    "what", ["connection.Connection.run = lose_the_broker", "wire.Opening.run = lose_the_board"]
+    "what", ["connection.Connection.run = lose_the_broker", "opening.Opening.run = lose_the_board"]
 )
 def test_no_secret_is_in_the_traceback_of_a_crash(canaries: Planted, what: str) -> None:
     ours, _, _ = canaries

@@ -5,7 +5,6 @@
 
 import asyncio
 import errno
-import functools
 import hashlib
 import os
 import signal
@@ -15,30 +14,20 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 import pytest
 
 from bridge import storage as module
 from bridge.errors import StorageFailed
+from bridge.filename import Caption
 from bridge.storage import Saved, Storage
+from tests.fakes.loop import in_loop
 from tests.test_retention import Keep
-
-P = ParamSpec("P")
 
 DEFAULT = "{camera}/{captured_at:%Y/%m/%d}/{captured_at:%H%M%S_%f}_{id}.jpg"
 AT = datetime(2026, 11, 22, 11, 0, 0, 480000, UTC)
 PICTURE = b"\xff\xd8" + bytes(range(256)) * 40 + b"\xff\xd9"
-
-
-def in_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run a test in a loop of its own."""
-
-    @functools.wraps(test)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
 
 
 def storage(
@@ -57,7 +46,7 @@ def save(
     id: str = "a1",  # noqa: A002
     captured_at: datetime = AT,
 ) -> Coroutine[Any, Any, Saved]:
-    return to.save(
+    caption = Caption(
         camera=camera,
         id=id,
         captured_at=captured_at,
@@ -66,8 +55,8 @@ def save(
         width=1600,
         height=1200,
         trigger="mqtt",
-        data=data,
     )
+    return to.save(caption, data)
 
 
 async def eventually(holds: Callable[[], bool]) -> None:

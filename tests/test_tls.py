@@ -14,15 +14,11 @@ import pytest
 import yaml
 
 from bridge.tls import Tls, TlsError
-from tests.conftest import StartBridge
-from tests.fakes.board import FakeBoard
+from tests.conftest import Boards, Brokers, StartBridge, old
 from tests.fakes.bridge import ROOT
 from tests.fakes.broker import Broker
 from tests.fakes.certificates import Certificates
-from tests.test_bridge import Talk, old
-
-Boards = Callable[..., FakeBoard]
-Brokers = Callable[..., Broker]
+from tests.fakes.talk import Talk
 
 _FAULTS = {
     "strange": r"signed by nobody whom {block}\.ca_file names \(.+\); set {block}\.ca_file to",
@@ -167,11 +163,6 @@ def test_what_is_wrong_with_a_boards_certificate_is_in_its_results_and_it_heals(
     found = _check(tmp_path / "check", mqtt=process.config["mqtt"], cameras={"a": cameras["other"]})  # type: ignore[index]
     report = json.loads(found.communicate(timeout=30)[0])
     assert re.search(told["other"], report["connected"]["a"]), report
-
-
-@pytest.fixture
-def talk(client: Callable[..., Any], base_topic: str) -> Talk:
-    return Talk(client(), base_topic)
 
 
 # Our own files

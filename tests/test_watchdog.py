@@ -4,19 +4,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-
-import pytest
 
 from bridge.watchdog import EXIT_CODE
-from tests.conftest import StartBridge
-from tests.fakes.board import FakeBoard
-from tests.fakes.client import Client
-from tests.test_bridge import Talk, old
-
-Boards = Callable[..., FakeBoard]
-Clients = Callable[..., Client]
-
+from tests.conftest import Boards, StartBridge, old
+from tests.fakes.talk import Talk
 
 STUCK_LOG = """
 import asyncio, logging, os, sys
@@ -33,11 +24,6 @@ async def run():
 
 asyncio.run(run())
 """
-
-
-@pytest.fixture
-def talk(client: Clients, base_topic: str) -> Talk:
-    return Talk(client(), base_topic)
 
 
 def test_a_stuck_loop_ends_the_process_and_the_log_says_where(

@@ -1,30 +1,28 @@
 """A worker with a board that is away or slow: its pauses, and that whoever asked is answered."""
 
 import asyncio
-import functools
 import json
 import re
 import threading
 import time
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, ParamSpec
+from typing import Any
 
 import pytest
 
 from bridge.camera import Camera, target_with_path
 from bridge.capture import Options, Request
+from bridge.opening import Target
 from bridge.outbox import Outbox
 from bridge.publisher import CameraPublisher
 from bridge.threads import Pool
 from bridge.topics import CameraTopics
-from bridge.wire import Target, Wire
+from bridge.wire import Wire
 from bridge.worker import Worker
+from tests.conftest import Boards
 from tests.fakes import behaviours as b
 from tests.fakes.board import FakeBoard
-
-P = ParamSpec("P")
-Boards = Callable[..., FakeBoard]
+from tests.fakes.loop import in_loop
 
 TOPICS = CameraTopics.of("esp32cam", "door")
 
@@ -78,10 +76,9 @@ class Subject:
             ),
             storage=None,
             rotate=None,
-            new_id=lambda: "its own",
             met=lambda _: None,
         )
-        monkeypatch.setattr("bridge.worker.random.uniform", self._draw)
+        monkeypatch.setattr("random.uniform", self._draw)
 
     def _draw(self, least: float, most: float) -> float:
         self.bounds.put_nowait((least, most))
@@ -125,16 +122,6 @@ class Subject:
     async def __aexit__(self, *_: object) -> None:
         self._running.cancel()
         await asyncio.wait((self._running,))
-
-
-def in_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run a test in a loop of its own."""
-
-    @functools.wraps(test)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
 
 
 @pytest.fixture

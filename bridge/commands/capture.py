@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bridge import command, config, logs
-from bridge.app import new_id
 from bridge.attempt import take
 from bridge.build import make_camera
 from bridge.camera import Camera
-from bridge.capture import DEFAULT_OPTIONS, Options, Outcome, Request, result, to_json
+from bridge.capture import DEFAULT_OPTIONS, Options, Outcome, Request, new_id, result, to_json
 from bridge.commands import say
 from bridge.commands.hints import hint
 from bridge.config import CameraConfig

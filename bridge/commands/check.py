@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bridge import config, logs
-from bridge.app import count
 from bridge.build import broker, check_extras, make_camera
 from bridge.commands import say
 from bridge.commands.hints import BROKER, hint
 from bridge.config import CameraConfig, Config
 from bridge.errors import BridgeError
+from bridge.logs import count
 from bridge.mqtt import Mqtt
 from bridge.outbox import Outbox
 from bridge.threads import Pool

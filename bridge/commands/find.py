@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
 from bridge import config, logs, mdns, yaml_edit
-from bridge.app import count
 from bridge.commands import say
 from bridge.config import Config
 from bridge.config_edit import add_cameras
 from bridge.errors import ConfigError, StorageFailed
+from bridge.logs import count
 from bridge.mdns import Board
 from bridge.threads import Pool
 from bridge.yaml_edit import Entry

@@ -14,18 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import StartBridge
+from tests.conftest import Boards, Brokers, Clients, StartBridge, old
 from tests.fakes import behaviours as b
-from tests.fakes.board import ESP32, FakeBoard, stamp
+from tests.fakes.board import ESP32, stamp
 from tests.fakes.broker import Broker
-from tests.fakes.client import Client, Version
+from tests.fakes.client import Version
 from tests.fakes.link import Link
+from tests.fakes.talk import Talk
 from tests.faults.ledger import Asked, Ledger
-from tests.test_bridge import Talk, old
-
-Boards = Callable[..., FakeBoard]
-Brokers = Callable[..., Broker]
-Clients = Callable[..., Client]
 
 PINGREQ, PINGRESP = b"\xc0\x00", b"\xd0\x00"
 

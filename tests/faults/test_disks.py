@@ -16,21 +16,12 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import StartBridge
-from tests.fakes.board import FakeBoard
-from tests.fakes.client import Client
+from tests.conftest import Boards, StartBridge, old
 from tests.fakes.picture import stamp
-from tests.test_bridge import Talk, old
+from tests.fakes.talk import Talk
 from tests.test_storage import files
 
-Boards = Callable[..., FakeBoard]
-
 SIZE = 100_000
-
-
-@pytest.fixture
-def talk(client: Callable[..., Client], base_topic: str) -> Talk:
-    return Talk(client(), base_topic)
 
 
 def keeping(path: Path, free: int | None = None, **options: Any) -> dict[str, Any]:

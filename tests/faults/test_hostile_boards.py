@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,21 +18,16 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import StartBridge
+from tests.conftest import Boards, Brokers, Clients, StartBridge, old
 from tests.fakes.board import FakeBoard
 from tests.fakes.bridge import Bridge
-from tests.fakes.broker import Broker
-from tests.fakes.client import Client
+from tests.fakes.talk import Talk
 from tests.faults.crowd import SLOW, boards
-from tests.test_bridge import Talk, old
 
 ROOT = Path(__file__).parents[2]
 MEMORY = 40 * 1024 * 1024  # bytes that the bridge may grow by
 SAMPLES = 40  # captures of the good camera beside each board, and as many without it
 
-Boards = Callable[..., FakeBoard]
-Brokers = Callable[..., Broker]
-Clients = Callable[..., Client]
 
 EXPECTED = {name: codes for name, (_, codes) in boards("").items()}
 

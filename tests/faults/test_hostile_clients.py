@@ -22,29 +22,20 @@ from bridge.build import broker as broker_of
 from bridge.mqtt import Mqtt
 from bridge.outbox import Outbox
 from bridge.threads import Pool
-from tests.conftest import StartBridge
+from tests.conftest import Boards, Brokers, Clients, StartBridge, old
 from tests.fakes import behaviours as b
-from tests.fakes.board import ESP32, FakeBoard
+from tests.fakes.board import ESP32
 from tests.fakes.broker import Broker
-from tests.fakes.client import Client, Message
+from tests.fakes.client import Message
 from tests.fakes.process import Process
+from tests.fakes.talk import Talk
 from tests.faults.pounder import Ear
-from tests.test_bridge import Talk, old
 
 ROOT = Path(__file__).parents[2]
 MEMORY = 40 * 1024 * 1024  # bytes that the bridge may grow by
 RATE = 10_000  # commands a second
 POUND = os.environ.get("ESP32CAM_POUND")
 SECONDS = float(POUND or 2)
-
-Boards = Callable[..., FakeBoard]
-Brokers = Callable[..., Broker]
-Clients = Callable[..., Client]
-
-
-@pytest.fixture
-def talk(client: Clients, base_topic: str) -> Talk:
-    return Talk(client(), base_topic)
 
 
 # A flood

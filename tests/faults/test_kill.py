@@ -1,17 +1,11 @@
 """The bridge is killed at every step of a capture; started again, it answers who was waiting."""
 
-from collections.abc import Callable
-
 import pytest
 
-from tests.conftest import StartBridge
-from tests.fakes.board import FakeBoard, stamp
-from tests.fakes.client import Client
+from tests.conftest import Boards, Clients, StartBridge, old
+from tests.fakes.board import stamp
 from tests.fakes.picture import segments
-from tests.test_bridge import Talk, old
-
-Boards = Callable[..., FakeBoard]
-Clients = Callable[..., Client]
+from tests.fakes.talk import Talk
 
 STEPS = {
     "the command is here": "bridge.app.App._received:before",

@@ -11,25 +11,19 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.conftest import Board, StartBridge, either
+from tests.conftest import AnyBoards, Board, StartBridge, either, old
 from tests.fakes.board import ESP32
 from tests.fakes.broker import Broker
 from tests.fakes.client import Client
+from tests.fakes.talk import Talk
 from tests.faults.cable import Cable, NotPermitted
 from tests.faults.ledger import Asked, Ledger
-from tests.test_bridge import Talk, old
 
-AnyBoards = Callable[..., Board]
 Cables = Callable[[], Cable]
 Boards = Callable[..., tuple[Cable, Board]]
 
 SLOW = "800kbit"  # a picture takes long enough to be met in its middle
 MQTT = 1883  # a network of one's own has all ports
-
-
-@pytest.fixture
-def talk(client: Callable[..., Client], base_topic: str) -> Talk:
-    return Talk(client(), base_topic)
 
 
 @pytest.fixture

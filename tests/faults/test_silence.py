@@ -1,16 +1,9 @@
 """A broker that has gone without a word: noticed while it still keeps our session."""
 
-from collections.abc import Callable
-
-from tests.conftest import StartBridge
-from tests.fakes.board import FakeBoard
+from tests.conftest import Boards, Clients, StartBridge, old
 from tests.fakes.broker import Broker
-from tests.fakes.client import Client
 from tests.fakes.link import Link
-from tests.test_bridge import Talk, old
-
-Boards = Callable[..., FakeBoard]
-Clients = Callable[..., Client]
+from tests.fakes.talk import Talk
 
 
 def test_what_was_asked_over_a_connection_that_is_half_gone_is_answered_over_the_next(

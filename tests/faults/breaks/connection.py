@@ -6,17 +6,15 @@ CONNECTION = [
     Break(
         "after a time-out the connection is dropped",
         "camera.py",
-        """wants a key after it was asked")
-        except BoardFailure:
-            raise
-        except BaseException:
+        """except BaseException:
             self.abort()
-""",
-        """wants a key after it was asked")
-        except BoardFailure:
             raise
-        except BaseException:
-""",
+        finally:
+            self._asked""",
+        """except BaseException:
+            raise
+        finally:
+            self._asked""",
         CAMERA + "test_a_late_image_does_not_answer_the_next_request",
     ),
     Break(
@@ -145,21 +143,21 @@ CONNECTION = [
     Break(
         "pauses between connections to a lost board have full jitter",
         "worker.py",
-        "random.uniform(0, ceiling)",
-        "random.uniform(ceiling / 2, ceiling)",
+        "spread=(0, 1)",
+        "spread=(0.5, 1)",
         WORKER + "test_pauses_between_connections_double_to_a_minute_with_full_jitter",
     ),
     Break(
         "and are a minute at most",
-        "worker.py",
-        "ceiling = min(most, least * 2 ** min(self._failed_connects, 10))",
-        "ceiling = least * 2 ** min(self._failed_connects, 10)",
+        "backoff.py",
+        "pause = min(self._most, self._least * 2 ** min(self.failures, 10))",
+        "pause = self._least * 2 ** min(self.failures, 10)",
         WORKER + "test_pauses_between_connections_double_to_a_minute_with_full_jitter",
     ),
     Break(
         "and start anew after a connection",
         "worker.py",
-        "        self._failed_connects = 0\n        if self._camera.hello",
+        "        self._pauses.failures = 0\n        if self._camera.hello",
         "        if self._camera.hello",
         WORKER + "test_pauses_start_anew_once_the_board_was_there",
     ),

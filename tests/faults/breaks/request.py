@@ -103,7 +103,7 @@ REQUEST = [
     ),
     Break(
         "a retained command is ignored",
-        "app.py",
+        "router.py",
         "        if message.retain:\n",
         "        if False:\n",
         "test_bridge_mqtt.py::test_a_retained_command_is_ignored[3.1.1-fake]",
@@ -134,13 +134,11 @@ REQUEST = [
     Break(
         "on 3.1.1 a command is acknowledged on acceptance",
         "mqtt.py",
-        """            done=done if connection.v5 else None,
-        )
+        """        message.done = done if connection.v5 else None
         # 3.1.1 allows 20 unacknowledged: one dead camera must not block the rest
         accepted = done if not connection.v5 else None
 """,
-        """            done=done,
-        )
+        """        message.done = done
         accepted = None
 """,
         "test_bridge_faults.py::"

@@ -11,17 +11,12 @@ from typing import Any
 import pytest
 
 from bridge import discovery
-from tests.conftest import StartBridge
+from tests.conftest import Boards, Clients, StartBridge, old
 from tests.fakes import behaviours as b
-from tests.fakes.board import FakeBoard
 from tests.fakes.bridge import Bridge
 from tests.fakes.broker import Broker
-from tests.fakes.client import Client
 from tests.integration.homeassistant.home_assistant import Document, HomeAssistant
-from tests.test_bridge import old
 
-Boards = Callable[..., FakeBoard]
-Clients = Callable[..., Client]
 Start = Callable[..., Bridge]
 
 # By the end of the unique id: domain, end of the entity's id, class, unit and category.
