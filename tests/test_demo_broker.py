@@ -12,6 +12,7 @@ from typing import Literal
 
 import pytest
 
+from bridge.demo import broker as broker_module
 from bridge.demo.broker import DemoBroker
 from bridge.errors import ConfigError
 from tests.fakes.client import Client, Version
@@ -113,6 +114,19 @@ def test_it_can_be_stopped_twice_and_started_again(kind: Kind) -> None:
 def test_two_demos_do_not_meet(kind: Kind) -> None:
     with DemoBroker() as one, DemoBroker() as other:
         assert len({one.port, other.port, one.port_v3, other.port_v3}) in (2, 4)
+
+
+def test_who_was_quicker_at_the_port_has_it_and_we_another(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with reserve() as reserved, listen(reserved) as listener:
+        taken = listener.getsockname()[1]
+        free = iter([True, True])  # as they looked a moment ago
+        monkeypatch.setattr(broker_module, "_is_free", lambda port: next(free, port != taken))
+        monkeypatch.setattr(broker_module, "_USUAL_PORT", taken)
+        with DemoBroker() as broker:
+            assert broker.port != taken
+            assert not is_refused(broker.port)
 
 
 def test_no_broker_at_all_says_what_to_install(

@@ -34,7 +34,10 @@ set_tcp_nodelay true
 message_size_limit {max_payload}
 log_dest stderr
 log_type error
+log_type information
+connection_messages false
 """
+_RUNNING = " running\n"  # mosquitto's word, since 2.0, that its port is its own
 
 # When we are gone, killed or not, so is our end of this shell's standard input. Then ``read`` ends
 # without a line, and the shell in the background ends what the one in the foreground has become.
@@ -110,7 +113,19 @@ class DemoBroker:
         Raises:
             ConfigError: no broker is installed, or it can't be started.
         """
-        self.port = self.port_v3 = _free_port(self._wanted)
+        while True:
+            try:
+                self._start()
+            except ConfigError:
+                # Was somebody quicker at the port? Then there are others.
+                if self._wanted is not None or all(map(_is_free, (self.port, self.port_v3))):
+                    raise
+            else:
+                break
+        _LOGGER.info("broker: %s on %s:%d", self.kind, self.host, self.port)
+
+    def _start(self) -> None:
+        self.port = self.port_v3 = _free_port(self._wanted, usual=_USUAL_PORT)
         mosquitto = shutil.which("mosquitto")
         with tempfile.TemporaryDirectory(prefix="esp32cam2mqtt-") as folder:  # read at the start
             try:
@@ -121,7 +136,6 @@ class DemoBroker:
             except BaseException:
                 self.stop()
                 raise
-        _LOGGER.info("broker: %s on %s:%d", self.kind, self.host, self.port)
 
     def stop(self) -> None:
         """End it; more than once does no harm."""
@@ -147,10 +161,10 @@ class DemoBroker:
                 start_new_session=True,  # Ctrl-C is ours: the bridge says goodbye first
             )
         deadline = time.monotonic() + _START_SECONDS
-        while not _accepts(self.port):
+        while _RUNNING not in (said := log.read_text(errors="replace")):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                said = log.read_text(errors="replace").strip()[-300:]
-                raise ConfigError([f"mosquitto does not start: {said or 'it says nothing'}"])
+                said = said.strip()[-300:] or "it says nothing"
+                raise ConfigError([f"mosquitto does not start: {said}"])
             time.sleep(_POLL_SECONDS)
 
     def _start_iotcore(self, folder: Path) -> None:
@@ -183,7 +197,7 @@ class DemoBroker:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def _free_port(wanted: int | None, *, usual: int = _USUAL_PORT) -> int:
+def _free_port(wanted: int | None, *, usual: int) -> int:
     if wanted is not None:
         if not _is_free(wanted):
             raise ConfigError([f"the demo's broker can't have port {wanted}: it is taken"])
@@ -204,14 +218,6 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
-
-
-def _accepts(port: int) -> bool:
-    try:
-        with socket.create_connection((_HOST, port), timeout=1):
-            return True
-    except OSError:
-        return False
 
 
 def _version(program: str) -> str:
