@@ -115,11 +115,6 @@ class App:
         if not self._over.done():
             self._over.set_result(code)
 
-    @property
-    def workers(self) -> dict[str, Worker]:
-        """The cameras that are served, by name."""
-        return self._workers
-
     def _received(self, message: Message) -> None:
         """Called by the broker's connection."""
         if message.topic in self._router or not self._announcer.heard(message):
@@ -210,10 +205,10 @@ class App:
 
     async def _report_health(self) -> None:
         while True:
-            self._outbox.retain(self._topics.health, to_json(await self._health()))
+            self._outbox.retain(self._topics.health, to_json(self._health()))
             await asyncio.sleep(_HEALTH_EVERY)
 
-    async def _health(self) -> dict[str, Any]:
+    def _health(self) -> dict[str, Any]:
         workers = self._workers.values()
         return {
             "uptime": round(time.monotonic() - self._started),
@@ -227,7 +222,7 @@ class App:
             "images_dropped": self._outbox.dropped,
             "commands_dropped": self._mqtt.dropped,
             "memory": _memory(),
-            "storage": None if self._storage is None else await self._storage.health(),
+            "storage": None if self._storage is None else self._storage.health(),
         }
 
     async def _show_life(self) -> None:

@@ -23,11 +23,9 @@ from typing import Literal
 
 from bridge.archive import Archive, free, megabytes, unfinished
 from bridge.errors import StorageFailed
-from bridge.filename import MAX_NUMBER, Caption, Template, check_template, latest, numbered
+from bridge.filename import MAX_NUMBER, Caption, Template, latest, numbered
 from bridge.retention import Keep
 from bridge.threads import Pool
-
-__all__ = ["Durability", "Saved", "Storage", "check_template"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -141,7 +139,7 @@ class Storage:
         """One round of retention, as there is one every minute."""
         await self._archive.tidy()
 
-    async def health(self) -> dict[str, int | None]:
+    def health(self) -> dict[str, int | None]:
         """``free`` bytes, ``files`` and their ``bytes``, ``None`` until the folder was read."""
         return self._archive.health()
 

@@ -672,12 +672,12 @@ async def test_what_a_killed_bridge_left_half_written_is_swept_at_the_next_start
 @in_loop
 async def test_health_tells_what_there_is(tmp_path: Path) -> None:
     made = storage(tmp_path, count=2, latest=True)
-    assert await made.health() == {"free": None, "files": None, "bytes": None}
+    assert made.health() == {"free": None, "files": None, "bytes": None}
     await made.start()
     for n in range(3):
         await save(made, id=str(n))
     await made.tidy()
-    health = await made.health()
+    health = made.health()
     assert health["free"]
     assert (health["files"], health["bytes"]) == (2, 2 * len(PICTURE))
     await made.stop()
