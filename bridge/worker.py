@@ -23,6 +23,7 @@ from bridge.errors import (
     Expired,
     ShuttingDown,
     StorageFailed,
+    Unauthorized,
     Unreachable,
 )
 from bridge.jpeg import Jpeg
@@ -215,7 +216,6 @@ class Worker:
         try:
             if not self._config.keep_open:
                 await self._connect()
-                self._camera.close()
             while True:
                 now = time.monotonic()
                 if self._interval and now >= self._interval_at and not self._stopping:
@@ -235,6 +235,8 @@ class Worker:
                 elif self._is_status_due(now):
                     await self._pull()
                 else:
+                    if not self._config.keep_open and not self.queue:
+                        self._camera.close()
                     await self._sleep(None)
         finally:
             if self._expiry is not None:
@@ -295,8 +297,6 @@ class Worker:
             self._note(job, outcome)
             if job.index < job.options.count:
                 self._go_on(job)
-        if not self._config.keep_open and not self.queue:
-            self._camera.close()
 
     def _is_to_be_saved(self, job: Job) -> bool:
         if self._storage is None:
@@ -348,10 +348,7 @@ class Worker:
             level = logging.DEBUG if self._failing else logging.WARNING
             _LOGGER.log(level, "camera %s: %s: %s", self.name, error.code, error)
             self._failing = True
-        if self._camera.connected:
-            self._is_online()
-        elif isinstance(error, Unreachable) or (error and error.code == "unauthorized"):
-            self._is_offline(error)
+        self._see(error)
         self._publisher.state(self.state)
 
     def _go_on(self, job: Job) -> None:
@@ -413,6 +410,13 @@ class Worker:
         except BridgeError as exc:
             self._is_offline(exc)
         else:
+            self._is_online()
+
+    def _see(self, error: BridgeError | None) -> None:
+        """Tell from what came of an attempt whether the board is there; who was asked is."""
+        if isinstance(error, Unreachable | Unauthorized) and not self._camera.connected:
+            self._is_offline(error)
+        elif self._camera.connected or not self._config.keep_open:
             self._is_online()
 
     def _is_online(self) -> None:
@@ -506,11 +510,13 @@ class Worker:
             except BoardFailure as exc:
                 raise exc.error from exc
         except BridgeError as exc:
+            self._see(exc)
             self.refuse(request, exc)
             return False
         except asyncio.CancelledError:
             self.refuse(request, ShuttingDown(_LEAVING))
             raise
+        self._see(None)
         if request.done is not None:
             request.done()
         return True
