@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from bridge import __version__, command, config, topics
 from bridge.announcer import Announcer
 from bridge.build import broker, described, make_camera, make_storage, place
-from bridge.capture import Request, Trigger, to_json
+from bridge.capture import Options, Request, Trigger, to_json
 from bridge.config import CameraConfig, Config, StorageConfig
 from bridge.errors import BadRequest, ConfigError, StorageFailed
 from bridge.jpeg import Jpeg
@@ -149,13 +149,15 @@ class App:
         try:
             wanted = command.parse_capture(message.payload)
         except BadRequest as exc:
+            exc.id = exc.id or new_id()
             for worker in workers:
                 self._refuse(worker, message, exc, done)
             return
+        id_ = wanted.id or new_id()
         wall = _wall(message.received)
         for worker in workers:
             request = Request(
-                id=wanted.id or new_id(),
+                id=id_,
                 camera=worker.name,
                 received=message.received,
                 requested_at=wall,
@@ -197,6 +199,7 @@ class App:
         trigger: Trigger = "mqtt",
     ) -> None:
         request = self._request(worker, message, error.id, trigger, done)
+        request.options = Options(count=error.count)
         if self._may_be_answered(worker, request):
             worker.refuse(request, error)
 
