@@ -331,7 +331,8 @@ class Worker:
         """Keep state, availability and the owner's log up to date."""
         error = outcome.error
         if outcome.image is not None:
-            self.state.captured(job.requests[0], outcome)
+            since = job.waits_since(job.requests[0])
+            self.state.captured(job.requests[0], outcome, since=since)
             if self._camera.hello is None:  # which would have come before a picture
                 self._tell_met(None)
             if self._failing:
@@ -341,7 +342,7 @@ class Worker:
                 "camera %s: captured %d bytes in %.2f s",
                 self.name,
                 len(outcome.image),
-                outcome.finished - job.waits_since(job.requests[0]),
+                outcome.finished - since,
             )
         elif error is not None:
             self.state.failed(error, time.time())

@@ -252,6 +252,16 @@ def test_a_burst_goes_on_after_a_picture_that_failed(
     assert outcome == [(1, None), (2, "bad_image"), (3, None)]
 
 
+def test_the_state_has_the_duration_of_a_bursts_last_picture_and_not_of_all(
+    bridge: StartBridge, board: Boards, talk: Talk
+) -> None:
+    bridge({"door": old(board())})
+    talk.ask({"count": 2, "every": 0.2})
+    last = talk.results(2)[-1]
+    state = talk.wait("state", where=lambda m: m.json["captures"] == 2).json
+    assert (state["id"], state["duration"]) == (last["id"], last["duration"])
+
+
 def test_a_burst_that_is_wrong_has_one_result_without_an_index(
     bridge: StartBridge, board: Boards, talk: Talk
 ) -> None:
