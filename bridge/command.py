@@ -22,6 +22,7 @@ _NONE = "\ufdd0-\ufdef" + "".join(
     chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(17)
 )
 _ID = re.compile(rf"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_NONE}]{{1,128}}")
+_MAX_COUNT = 2**31 - 1  # of a burst that is refused for it: what every reader of JSON can hold
 _QUOTED = 60  # characters of a peer's value that an error message repeats
 
 
@@ -107,6 +108,16 @@ def parse_capture(payload: bytes) -> Command:
     if payload in _PLAIN:
         return Command()
     document = _parse_object(payload, otherwise="'capture', 'PRESS', nothing")
+    try:
+        return _read_capture(document)
+    except BadRequest as exc:
+        count = document.get("count")
+        if type(count) is int and 1 < count <= _MAX_COUNT:
+            exc.count = count
+        raise
+
+
+def _read_capture(document: dict[str, Any]) -> Command:
     if len(document) == 1 and "id" in document:  # the usual one is spared pydantic's 50 us
         return Command(id=_usable_id(document))
     model = _validate(_Capture, document)

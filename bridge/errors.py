@@ -29,7 +29,7 @@ class BridgeError(Exception):
 class BadRequest(BridgeError):
     """The command has an unknown key, a wrong type or a value out of range.
 
-    ``id`` is the command's own, where it had a usable one.
+    ``id`` is the command's own, where it had a usable one, ``count`` how many pictures it wanted.
     """
 
     code = "bad_request"
@@ -37,6 +37,7 @@ class BadRequest(BridgeError):
     def __init__(self, message: str, id: str | None = None) -> None:  # noqa: A002
         super().__init__(message)
         self.id = id
+        self.count = 1
 
 
 class UnknownCamera(BridgeError):

@@ -74,12 +74,14 @@ class Router:
         try:
             wanted = command.parse_capture(message.payload)
         except BadRequest as exc:
+            exc.id = exc.id or new_id()
             for worker in workers:
                 self._refuse(worker, message, exc, done)
             return
+        id_ = wanted.id or new_id()
         for worker in workers:
             request = self._request(
-                worker, message, wanted.id, done, reply=wanted.reply, options=wanted.options
+                worker, message, id_, done, reply=wanted.reply, options=wanted.options
             )
             if request is not None:
                 worker.submit(request)
@@ -112,7 +114,8 @@ class Router:
         done: Callable[[], None] | None,
         trigger: Trigger = "mqtt",
     ) -> None:
-        request = self._request(worker, message, error.id, done, trigger)
+        wanted = Options(count=error.count)
+        request = self._request(worker, message, error.id, done, trigger, options=wanted)
         if request is not None:
             worker.refuse(request, error)
 

@@ -29,15 +29,15 @@ class CameraState:
         )
         self._error: dict[str, Any] = dict.fromkeys(("error", "message", "failed_at"))
 
-    def captured(self, request: Request, outcome: Outcome) -> None:
-        """A picture was taken: what failed before is over."""
+    def captured(self, request: Request, outcome: Outcome, *, since: float) -> None:
+        """A picture was taken that was due ``since``, monotonic: what failed before is over."""
         assert outcome.image is not None
         self.captures += 1
         self._last = {
             "captured_at": outcome.captured_at,
             "id": request.id,
             "trigger": request.trigger,
-            "duration": round(max(outcome.finished - request.received, 0.0), 4),
+            "duration": round(max(outcome.finished - since, 0.0), 4),
             "bytes": len(outcome.image),
             "width": outcome.width,
             "height": outcome.height,

@@ -24,6 +24,7 @@ from bridge.errors import (
     Expired,
     ShuttingDown,
     StorageFailed,
+    Unauthorized,
     Unreachable,
 )
 from bridge.filename import Caption
@@ -201,7 +202,6 @@ class Worker:
         try:
             if not self._config.keep_open:
                 await self._connect()
-                self._camera.close()
             while True:
                 now = time.monotonic()
                 if self._interval and now >= self._interval_at and not self._stopping:
@@ -221,6 +221,8 @@ class Worker:
                 elif self._is_status_due(now):
                     await self._pull()
                 else:
+                    if not self._config.keep_open and not self.queue:
+                        self._camera.close()
                     await self._sleep(None)
         finally:
             if self._expiry is not None:
@@ -281,8 +283,6 @@ class Worker:
             self._note(job, outcome)
             if job.index < job.options.count:
                 self._go_on(job)
-        if not self._config.keep_open and not self.queue:
-            self._camera.close()
 
     def _is_to_be_saved(self, job: Job) -> bool:
         if self._storage is None:
@@ -317,7 +317,8 @@ class Worker:
         """Keep state, availability and the owner's log up to date."""
         error = outcome.error
         if outcome.image is not None:
-            self.state.captured(job.requests[0], outcome)
+            since = job.waits_since(job.requests[0])
+            self.state.captured(job.requests[0], outcome, since=since)
             if self._camera.hello is None:  # which would have come before a picture
                 self._tell_met(None)
             if self._failing:
@@ -327,17 +328,14 @@ class Worker:
                 "camera %s: captured %d bytes in %.2f s",
                 self.name,
                 len(outcome.image),
-                outcome.finished - job.waits_since(job.requests[0]),
+                outcome.finished - since,
             )
         elif error is not None:
             self.state.failed(error, time.time())
             level = logging.DEBUG if self._failing else logging.WARNING
             _LOGGER.log(level, "camera %s: %s: %s", self.name, error.code, error)
             self._failing = True
-        if self._camera.connected:
-            self._is_online()
-        elif isinstance(error, Unreachable) or (error and error.code == "unauthorized"):
-            self._is_offline(error)
+        self._see(error)
         self._publisher.state(self.state)
 
     def _go_on(self, job: Job) -> None:
@@ -399,6 +397,13 @@ class Worker:
         except BridgeError as exc:
             self._is_offline(exc)
         else:
+            self._is_online()
+
+    def _see(self, error: BridgeError | None) -> None:
+        """Tell from what came of an attempt whether the board is there; who was asked is."""
+        if isinstance(error, Unreachable | Unauthorized) and not self._camera.connected:
+            self._is_offline(error)
+        elif self._camera.connected or not self._config.keep_open:
             self._is_online()
 
     def _is_online(self) -> None:
@@ -483,11 +488,13 @@ class Worker:
             except BoardFailure as exc:
                 raise exc.error from exc
         except BridgeError as exc:
+            self._see(exc)
             self.refuse(request, exc)
             return False
         except asyncio.CancelledError:
             self.refuse(request, ShuttingDown(_LEAVING))
             raise
+        self._see(None)
         if request.done is not None:
             request.done()
         return True

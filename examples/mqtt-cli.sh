@@ -69,7 +69,7 @@ burst() {
         printf %s "$line" | basenc --base16 --decode >"$part"
         keep "$camera" "$part" "$folder/$number.jpg" && continue
         failed=1
-        if grep -Eq '"index":null|"error":"bad_request"' "$part"; then # refused as a whole
+        if grep -q '"index":null' "$part"; then # refused as a whole
             kill $!
             number=$count
             break

@@ -136,13 +136,17 @@ def test_a_group_is_asked_as_one_and_answers_for_each(
     )
     talk.ask({"id": "some"}, "outside")
     talk.ask({"id": "every"}, "all")
+    talk.ask(b"", "all")
+    talk.ask({"quality": 0}, "all")
     for name in cameras:
         talk.result("every", name)
     results = {name: talk.all_results(name) for name in cameras}
     ids = {name: [r["id"] for r in results[name]] for name in cameras}
-    assert sorted(ids["door"]) == sorted(ids["yard"]) == ["every", "some"]
-    assert ids["hall"] == ["every"]
-    widths = {name: results[name][0]["width"] for name in cameras}
+    own = set(ids["hall"]) - {"every"}
+    assert len(own) == 2  # a command without an id has one of the bridge's, for all of them
+    assert set(ids["door"]) == set(ids["yard"]) == {"every", "some"} | own
+    assert [len(them) for them in ids.values()] == [4, 3, 4]
+    widths = {name: talk.result("every", name)["width"] for name in cameras}
     assert widths == {"door": 640, "hall": 800, "yard": 320}
     for name in cameras:
         image = talk.messages("image", name)[0]
@@ -185,6 +189,30 @@ def test_a_burst_goes_on_after_a_picture_that_failed(
     talk.ask({"id": "burst", "count": 3})
     outcome = [(r["index"], r["error"]) for r in talk.results(3)]
     assert outcome == [(1, None), (2, "bad_image"), (3, None)]
+
+
+def test_the_state_has_the_duration_of_a_bursts_last_picture_and_not_of_all(
+    bridge: StartBridge, board: Boards, talk: Talk
+) -> None:
+    bridge({"door": old(board())})
+    talk.ask({"count": 2, "every": 0.2})
+    last = talk.results(2)[-1]
+    state = talk.wait("state", where=lambda m: m.json["captures"] == 2).json
+    assert (state["id"], state["duration"]) == (last["id"], last["duration"])
+
+
+def test_a_burst_that_is_wrong_has_one_result_without_an_index(
+    bridge: StartBridge, board: Boards, talk: Talk
+) -> None:
+    bridge({"door": old(board())})
+    for command in ({"quality": 99}, {"colour": "red"}, {"id": ""}):
+        talk.ask({"count": 5, **command})
+    talk.ask({"count": 51})
+    results = talk.all_results()
+    assert [(r["error"], r["index"], r["count"]) for r in results] == [
+        *[("bad_request", None, 5)] * 3,
+        ("bad_request", None, 51),
+    ]
 
 
 def test_requests_that_are_equal_share_one_capture_taken_after_all_of_them(

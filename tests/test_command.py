@@ -129,6 +129,27 @@ def test_a_refusal_names_the_key_what_was_expected_and_the_id(
     assert_fit_for_a_result(error)
 
 
+@pytest.mark.parametrize(
+    ("asked", "count"),
+    [
+        ({"count": 5, "quality": 99}, 5),
+        ({"count": 5, "colour": "red"}, 5),
+        ({"count": 5, "id": ""}, 5),
+        ({"count": 5, "reply": "path", "save": False}, 5),
+        ({"count": 51}, 51),
+        ({"count": 2**31}, 1),  # more than a number of others' holds
+        ({"count": 0}, 1),
+        ({"count": "5"}, 1),
+        ({"count": True, "quality": 99}, 1),
+        ({"quality": 99}, 1),
+    ],
+)
+def test_a_refusal_says_how_many_pictures_were_asked_for(
+    asked: dict[str, object], count: int
+) -> None:
+    assert refusal(parse_capture, asked).count == count
+
+
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "1e-400", "9" * 400])
 @pytest.mark.parametrize("key", ["every", "timeout"])
 def test_a_number_beyond_all_measure_is_no_time_to_wait(key: str, number: str) -> None:

@@ -42,7 +42,7 @@ def state() -> CameraState:
         camera_reinits=2,
         wifi_reconnects=3,
     )
-    made.captured(REQUEST, PICTURE)
+    made.captured(REQUEST, PICTURE, since=REQUEST.received)
     return made
 
 
@@ -102,7 +102,7 @@ def test_a_failure_is_told_beside_the_last_picture() -> None:
 def test_the_next_picture_ends_a_failure_but_it_stays_counted() -> None:
     recovered = state()
     recovered.failed(TooLarge("too large"), ASKED)
-    recovered.captured(REQUEST, PICTURE)
+    recovered.captured(REQUEST, PICTURE, since=REQUEST.received)
     document = recovered.document()
     assert (document["error"], document["message"], document["failed_at"]) == (None, None, None)
     assert (document["captures"], document["failures"]) == (2, 1)
