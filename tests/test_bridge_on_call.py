@@ -1,22 +1,11 @@
 """A camera that is connected to for each capture, `keep_open: false`: what is known of it."""
 
-from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-from tests.conftest import StartBridge
+from tests.conftest import Boards, StartBridge, old
 from tests.fakes import behaviours as b
 from tests.fakes.board import FakeBoard
-from tests.fakes.client import Client
-from tests.test_bridge import Talk, old
-
-Boards = Callable[..., FakeBoard]
-
-
-@pytest.fixture
-def talk(client: Callable[..., Client], base_topic: str) -> Talk:
-    return Talk(client(), base_topic)
+from tests.fakes.talk import Talk
 
 
 def on_call(board: FakeBoard, **more: Any) -> dict[str, Any]:
