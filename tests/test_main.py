@@ -118,7 +118,7 @@ def test_check_connect_tries_the_broker_and_every_board(
         done = run("check", "--connect", "--json")
         report = json.loads(done.stdout)
         assert done.returncode == 1
-        assert report["connected"]["broker"] == "ok"
+        assert report["broker"] == "ok"
         assert report["connected"]["door"] == "ok"
         assert report["connected"]["garden"].startswith("unreachable: ")
         assert door.texts == []
@@ -154,6 +154,29 @@ def test_check_connect_to_a_broker_that_wants_a_password_names_the_options(
         "check mqtt.username and mqtt.password",
         "  door: ok",
     ]
+
+
+def test_a_camera_called_broker_does_not_pass_for_the_broker(
+    run: Run, write: Callable[..., Path]
+) -> None:
+    with FakeBoard() as board:
+        write(mqtt={"host": "127.0.0.1", "port": 1}, cameras={"broker": board.url})
+        done = run("check", "--connect", "--json")
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["connected"]) == (1, {"broker": "ok"})
+    assert report["broker"] == "127.0.0.1:1: Connection refused"
+
+
+def test_check_and_health_do_not_throw_out_a_bridge_whatever_its_client_id(
+    run: Run, write: Callable[..., Path], broker: Broker
+) -> None:
+    id_ = "x" * 60
+    mqtt = {"host": "127.0.0.1", "port": broker.port, "client_id": id_, "base_topic": "nobody"}
+    with FakeBoard() as board, broker.client(client_id=id_) as bridge:
+        write(mqtt=mqtt, cameras={"door": board.url})
+        assert run("check", "--connect").returncode == 0
+        assert b"has nothing on" in run("health").stderr
+        assert bridge.connections == 1
 
 
 def test_capture_writes_one_picture_without_a_broker(run: Run, tmp_path: Path) -> None:

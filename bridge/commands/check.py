@@ -34,11 +34,12 @@ def check(options: argparse.Namespace) -> int:
     hints = config.hints(configuration) + config.exposed(options.config, configuration)
     if hints:
         report["hints"] = hints
-    tried: dict[str, _Failure | None] = {}
+    tried: list[tuple[str, _Failure | None]] = []
     if options.connect:
         tried = asyncio.run(_connect_all(configuration))
-        report["connected"] = {name: bad.reason if bad else "ok" for name, bad in tried.items()}
-        if any(tried.values()):
+        (_, report["broker"]), *boards = ((name, _said(bad)) for name, bad in tried)
+        report["connected"] = dict(boards)  # where a board may be called broker, too
+        if any(bad for _, bad in tried):
             report["status"] = "error"
     if options.json:
         print(json.dumps(report, ensure_ascii=False))
@@ -46,9 +47,9 @@ def check(options: argparse.Namespace) -> int:
         say(f"{options.config}: ok, {count(configuration.cameras, 'camera')}")
         for line in hints:
             say(f"  hint: {line}")
-        for name, bad in tried.items():
-            say(f"  {name}: {bad.reason if bad else 'ok'}")
-        for line in dict.fromkeys(bad.hint for bad in tried.values() if bad and bad.hint):
+        for name, bad in tried:
+            say(f"  {name}: {_said(bad)}")
+        for line in dict.fromkeys(bad.hint for _, bad in tried if bad and bad.hint):
             say(line)
     return 0 if report["status"] == "ok" else 1
 
@@ -59,14 +60,19 @@ class _Failure:
     hint: str | None
 
 
-async def _connect_all(configuration: Config) -> dict[str, _Failure | None]:
+def _said(failure: _Failure | None) -> str:
+    return failure.reason if failure else "ok"
+
+
+async def _connect_all(configuration: Config) -> list[tuple[str, _Failure | None]]:
+    """What came of the broker, and then of each camera."""
     pool = Pool(32, name="connect")
     names = list(configuration.cameras)
     reasons = await asyncio.gather(
         _try_broker(configuration, pool),
         *(_try_board(configuration.cameras[name], pool) for name in names),
     )
-    return dict(zip(["broker", *names], reasons, strict=True))
+    return list(zip(["broker", *names], reasons, strict=True))
 
 
 async def _try_board(config: CameraConfig, pool: Pool) -> _Failure | None:
@@ -83,7 +89,7 @@ async def _try_board(config: CameraConfig, pool: Pool) -> _Failure | None:
 async def _try_broker(configuration: Config, pool: Pool) -> _Failure | None:
     """Connect as another client, so as not to put a running bridge out."""
     there = broker(configuration.mqtt)
-    there = replace(there, client_id=f"{there.client_id}-check-{socket.gethostname()}"[:60])
+    there = replace(there, client_id=f"{there.client_id}-check-{socket.gethostname():.30}")
     connected = asyncio.Event()
     mqtt = Mqtt(
         there,

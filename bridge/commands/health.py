@@ -48,7 +48,7 @@ async def _ask(settings: MqttConfig) -> str | None:
             message.done()
 
     mqtt = Mqtt(
-        replace(there, client_id=f"{there.client_id}-health-{socket.gethostname()}"[:60]),
+        replace(there, client_id=f"{there.client_id}-health-{socket.gethostname():.30}"),
         will_topic=None,
         outbox=Outbox(),
         message=heard,
