@@ -311,8 +311,7 @@ def handshake_endless(connection: Connection) -> None:
 def wrong_accept(connection: Connection) -> None:
     """Answer 101 to somebody else's key."""
     connection.read_request()
-    connection.send(connection.switching_protocols(accept="s3pPLMBiTxaQ9kYGzzhZRbK+xOo="))
-    connection.upgraded.set()
+    connection.upgrade(connection.switching_protocols(accept="s3pPLMBiTxaQ9kYGzzhZRbK+xOo="))
 
 
 def http(status: str, *headers: str, body: bytes = b"", length: int | None = None) -> OnConnect:

@@ -517,6 +517,7 @@ class Connection:
         self.authorised = board.key is None
         self.gone = threading.Event()
         self.upgraded = threading.Event()
+        self._greeting: OnHello | None = None
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock
@@ -613,12 +614,14 @@ class Connection:
         self.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
         self.board.opened(self.path, self.headers)
 
-    def upgrade(self) -> None:
-        """Answer 101; the connection is a WebSocket from here on."""
+    def upgrade(self, answer: bytes | None = None) -> None:
+        """Answer 101, in these bytes or as usual; the connection is a WebSocket from here on."""
         if "sec-websocket-key" not in self.headers:
             self.send(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
             return
-        self.send(self.switching_protocols())
+        # Its turn comes before the client knows, and may make its next connection.
+        self._greeting = self.board.turn(OnHello) if self.v1 else None
+        self.send(self.switching_protocols() if answer is None else answer)
         with self.board._recording():
             self.upgraded.set()
 
@@ -740,8 +743,8 @@ class Connection:
     def _work(self) -> None:
         try:
             self.send(encode(PING))
-            if self.v1:
-                self.board.turn(OnHello).play(self)
+            if self._greeting is not None:
+                self._greeting.play(self)
             elif self.board.wire == "v1" and self.board.key and not self.board.allow_legacy:
                 self._take_leave()
             while job := self._jobs.get():

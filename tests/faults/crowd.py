@@ -53,8 +53,7 @@ def cookies(count: int) -> OnConnect:
             f"Set-Cookie: c{connection.number}-{n}={'x' * 20}; Domain=example.org"
             for n in range(count)
         ]
-        connection.send(head + "\r\n".join(["", *lines, "", ""]).encode())
-        connection.upgraded.set()
+        connection.upgrade(head + "\r\n".join(["", *lines, "", ""]).encode())
 
     return play
 
