@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -64,6 +65,9 @@ def _main(arguments: list[str]) -> int:
             print(problem, file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
+        return FAILED
+    except BrokenPipeError:  # who read our output, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's last flush
         return FAILED
 
 

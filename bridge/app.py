@@ -187,6 +187,7 @@ class App:
 
     def _show_again(self) -> None:
         self._outbox.retain(self._topics.info, to_json(self._info()))
+        self._outbox.retain(self._topics.health, to_json(self._health()))
         for worker in self._workers.values():
             worker.announce()
         self._outbox.retain(self._topics.state, topics.ONLINE, content_type="text/plain")

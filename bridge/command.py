@@ -142,7 +142,7 @@ def parse_set(payload: bytes) -> Change:
     model = _validate(_Set, _parse_object(payload))
     changes = model.model_dump(exclude_none=True, exclude={"id"})
     if not changes:
-        raise BadRequest(f"nothing to set; expected some of {_keys(_Set)}", model.id)
+        raise BadRequest(f"nothing to set; expected some of {', '.join(SET_KEYS)}", model.id)
     if 0 < changes.get("interval", 0) < 1:
         raise _wrong("interval", changes["interval"], model.id)
     own = {key: changes.pop(key) for key in _Own.model_fields if key in changes}
@@ -165,7 +165,7 @@ def _parse_object(payload: bytes, *, otherwise: str = "") -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise BadRequest(f"{expected}, got {quote(payload)}") from None
     if not isinstance(document, dict):
-        raise BadRequest(f"{expected}, got {quote(document)}")
+        raise BadRequest(f"{expected}, got {quote(payload)}")
     return document
 
 
@@ -199,19 +199,23 @@ def _validate(model: type[_M], document: dict[str, Any]) -> _M:
 
 
 def _wrong(key: str, value: object, id_: str | None) -> BadRequest:
-    return BadRequest(f"{key}: expected {_EXPECTED[key]}, got {quote(value)}", id_)
+    got = quote(value) if isinstance(value, str) else _cut(json.dumps(value))
+    return BadRequest(f"{key}: expected {_EXPECTED[key]}, got {got}", id_)
 
 
 def _keys(model: type[_Model]) -> str:
     return ", ".join(model.model_fields)
 
 
-def quote(value: object) -> str:
+def quote(value: str | bytes) -> str:
     """What a peer sent, printable and cut short; of bytes that are no text, how many."""
     if isinstance(value, bytes):
         try:
             value = value.decode()
         except UnicodeDecodeError:
             return f"{len(value)} bytes that are no text"
-    text = repr(value)
+    return _cut(repr(value))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _QUOTED else text[: _QUOTED - 1] + "…"

@@ -26,6 +26,7 @@ from bridge.errors import (
     StorageFailed,
     Unauthorized,
     Unreachable,
+    Unsupported,
 )
 from bridge.filename import Caption
 from bridge.jpeg import Jpeg
@@ -333,8 +334,11 @@ class Worker:
         elif error is not None:
             self.state.failed(error, time.time())
             level = logging.DEBUG if self._failing else logging.WARNING
+            if isinstance(error, Unsupported):  # a fault of who asked
+                level = logging.INFO
+            else:
+                self._failing = True
             _LOGGER.log(level, "camera %s: %s: %s", self.name, error.code, error)
-            self._failing = True
         self._see(error)
         self._publisher.state(self.state)
 

@@ -375,6 +375,23 @@ def test_each_failure_has_its_own_name(bridge: StartBridge, board: Boards, talk:
     assert talk.wait("availability", "gone").text == "offline"
 
 
+def test_the_log_takes_what_a_board_cannot_do_for_no_failure_of_its(
+    bridge: StartBridge, board: Boards, talk: Talk
+) -> None:
+    door = board()
+    process = bridge({"door": old(door)}, capture={"retries": 0})
+    talk.ask({"quality": 9})
+    talk.ask(b"")
+    process.wait_for_log("INFO +camera door: captured")
+    assert "again" not in process.log
+    door.script(b.not_a_jpeg)
+    talk.ask({"quality": 9})
+    talk.ask(b"")
+    process.wait_for_log("WARNING +camera door: bad_image")
+    talk.ask(b"")
+    process.wait_for_log("INFO +camera door: takes pictures again")
+
+
 @either
 def test_no_path_is_a_failure_only_where_the_path_was_wanted(
     bridge: StartBridge, board: AnyBoards, talk: Talk

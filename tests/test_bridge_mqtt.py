@@ -373,8 +373,8 @@ def test_a_broker_without_a_memory_is_told_again_too(
     talk = Talk(client(on=own), process.base_topic)
     for name in ("state", "settings", "availability"):
         talk.wait(name)
-    talk.wait("state", "bridge")
-    talk.wait("info", "bridge")
+    for name in ("state", "info", "health"):
+        talk.wait(name, "bridge")
     talk.ask({"id": "a"})
     assert talk.result("a")["status"] == "ok"
 

@@ -209,6 +209,27 @@ def test_capture_writes_to_standard_output(run: Run) -> None:
         assert jpeg.parse(done.stdout).width > 0
 
 
+@pytest.mark.parametrize("arguments", [("-o", "-"), ("--json",)])
+def test_a_reader_that_has_gone_is_a_failure_without_a_traceback(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    nobody, end = os.pipe()
+    os.close(nobody)
+    with FakeBoard() as board, os.fdopen(end, "wb") as gone:
+        done = subprocess.run(
+            [sys.executable, "-m", "bridge", "capture", board.url, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=gone,
+            stderr=subprocess.PIPE,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr
+    assert b"ignored" not in done.stderr
+
+
 def test_result_and_picture_do_not_both_go_to_standard_output(run: Run) -> None:
     done = run("capture", "ws://192.0.2.1", "--json", "-o", "-")
     assert done.returncode == 2

@@ -175,3 +175,4 @@ def _report(
         say(f"{where}: {size}, {document['duration']:.2f} s")
     if outcome.error is None and str(options.output) == "-" and outcome.image is not None:
         sys.stdout.buffer.write(outcome.image)
+        sys.stdout.buffer.flush()
