@@ -40,6 +40,7 @@ _LOGGER = logging.getLogger(__name__)
 _CONNECT = 5.0  # seconds for a connection that no request waits for
 _STATUS_EVERY = 60.0
 _MAX_CONTROLS = 8  # changes of settings and restarts that may wait
+_NOT_KEPT = "nothing is kept here: storage.path is null"
 _LEAVING = "the bridge stops, or its configuration of this camera has changed"
 
 
@@ -117,7 +118,7 @@ class Worker:
             if self._stopping:
                 raise ShuttingDown(_LEAVING)
             if request.reply == "path" and self._storage is None:
-                raise StorageFailed("nothing is kept here: storage.path is null")
+                raise StorageFailed(_NOT_KEPT)
             self.queue.add(request, idle=idle)
         except BridgeError as exc:
             self.refuse(request, exc)
@@ -128,6 +129,9 @@ class Worker:
 
     def change(self, request: Request, change: Change) -> None:
         """Change settings, ours and the board's, or refuse it with a result."""
+        if change.own.get("save") and self._storage is None:
+            self.refuse(request, StorageFailed(_NOT_KEPT))
+            return
         if change.board:
             self._control(request, lambda: self._set(request, change))
             return
@@ -286,14 +290,13 @@ class Worker:
                 self._go_on(job)
 
     def _is_to_be_saved(self, job: Job) -> bool:
-        if self._storage is None:
-            return False
         if job.options.save is not None:
             return job.options.save
+        if self._storage is None:
+            return False
         return self._save or any(request.reply == "path" for request in job.requests)
 
     async def _store(self, job: Job, outcome: Outcome) -> None:
-        assert self._storage is not None
         assert outcome.captured_at is not None
         first = job.requests[0]
         caption = Caption(
@@ -307,6 +310,8 @@ class Worker:
             trigger=first.trigger,
         )
         try:
+            if self._storage is None:
+                raise StorageFailed(_NOT_KEPT)
             saved = await self._storage.save(caption, outcome.image or b"")
         except StorageFailed as exc:
             outcome.storage_error = exc

@@ -420,7 +420,21 @@ def test_where_nothing_is_kept_a_path_is_refused_at_once(
     assert talk.result("path")["error"] == "storage_failed"
     assert door.captures == 0
     talk.ask({"id": "image"})
-    assert talk.result("image")["saved"] is False
+    result = talk.result("image")
+    assert (result["status"], result["saved"], result["message"]) == ("ok", False, None)
+
+
+def test_where_nothing_is_kept_to_save_is_not_silently_ignored(
+    bridge: StartBridge, board: Boards, talk: Talk
+) -> None:
+    bridge({"door": old(board())}, storage={"path": None})
+    talk.ask({"id": "one", "save": True})
+    result = talk.result("one")
+    assert (result["status"], result["saved"]) == ("ok", False)
+    assert "storage.path" in result["message"]
+    talk.ask({"id": "all", "save": True, "interval": 60}, to="set")
+    assert talk.result("all")["error"] == "storage_failed"
+    assert talk.messages("settings")[-1].json["interval"] == 0
 
 
 # Settings, and what the bridge says of itself
