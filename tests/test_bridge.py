@@ -3,6 +3,7 @@
 import hashlib
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -285,12 +286,11 @@ def test_what_waits_too_long_expires(bridge: StartBridge, board: Boards, talk: T
 def test_a_camera_takes_pictures_of_its_own_accord(
     bridge: StartBridge, board: AnyBoards, talk: Talk
 ) -> None:
-    door = board()
-    bridge({"door": old(door, interval=1)})
-    results = talk.results(2)
+    began = time.monotonic()
+    bridge({"door": old(board(), interval=1)})
+    results = talk.results(3)
     assert {(r["trigger"], r["status"]) for r in results} == {("interval", "ok")}
-    first, second, *_ = (door.exposed(m.payload) for m in talk.messages("image"))
-    assert 800 < second - first < 1500
+    assert time.monotonic() - began >= 2  # whoever is late keeps to the beat: nobody is early
     talk.ask({"interval": 0}, to="set")
     talk.wait("settings", where=lambda m: m.json["interval"] == 0)
 
