@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 
 from bridge import jpeg as jpegs
 from tests.fakes import behaviours as b
 from tests.fakes.board import FakeBoard
+from tests.fakes.client import Message
 from tests.integration.nodered.flows import (
     ALL,
     BUTTON,
@@ -281,6 +283,10 @@ def test_a_file_that_can_not_be_written_is_said_to_be_so(house: House) -> None:
 # Each has his own, once
 
 
+def _is(jpeg: bytes, message: Message) -> bool:
+    return message.payload == jpeg
+
+
 @both
 def test_those_who_ask_at_once_have_each_a_picture_of_their_own(house: House) -> None:
     house.deploy(FRESH)
@@ -295,8 +301,8 @@ def test_those_who_ask_at_once_have_each_a_picture_of_their_own(house: House) ->
         )
     for (camera, size), answer in zip(wanted, answers, strict=True):
         assert answer.status == 200, answer.text
-        published = house.client.messages(f"{BASE}/{camera}/image")
-        assert answer.body in [message.payload for message in published]
+        is_it = partial(_is, answer.body)
+        house.client.wait(f"{BASE}/{camera}/image", is_it)  # perhaps a moment after its answer
         assert jpegs.parse(answer.body).width == {"QVGA": 320, "SVGA": 800}[size]
 
 
