@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SANITIZED := firmware/build-sanitized
+MAKEFLAGS += --no-print-directory # which cmake's own makes hear too
 
 .PHONY: help demo sim test test-faults test-firmware test-homeassistant test-homeassistant-old test-node-red test-container test-service test-package screenshots check format bench soak fuzz pound package pin install clean
 
