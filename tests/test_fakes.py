@@ -239,6 +239,30 @@ def test_a_board_goes_away_and_comes_back_on_its_port(
     assert take(connect(porch))
 
 
+def test_a_board_stops_while_it_begins_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopping, begins, never = threading.Event(), threading.Event(), threading.Event()
+    start = threading.Thread.start
+    board = FakeBoard("slow")
+
+    def accept() -> None:
+        assert stopping.wait(10)
+        monkeypatch.setattr(threading.Thread, "start", slowly)
+        board.spawn(lambda: None)
+
+    def slowly(thread: threading.Thread) -> None:
+        begins.set()
+        never.wait(0.2)  # `stop` is done with the one it waited for, and looks for more
+        start(thread)
+
+    def serve() -> None:
+        stopping.set()
+        assert begins.wait(10)
+
+    board.spawn(accept)
+    board.spawn(serve)
+    board.stop()
+
+
 def test_a_board_speaks_tls(board: Boards, connect: Connect, certificates: Certificates) -> None:
     porch = board(tls=certificates.server, size=300_000)
     assert porch.url.startswith("wss://")

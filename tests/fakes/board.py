@@ -236,8 +236,7 @@ class FakeBoard:
         self._stopping.set()
         self.pause()
         self.drop()
-        while self._threads:  # each may have begun another
-            thread = self._threads.pop()
+        while thread := self._a_thread():  # each may have begun another
             thread.join(10)
             assert not thread.is_alive(), f"{thread.name} does not end"
         if self._port is not None:
@@ -391,6 +390,11 @@ class FakeBoard:
         """Wait for a frame that ``predicate`` likes; the first such one ever comes back."""
         self.wait_for(lambda board: any(map(predicate, board.frames)), timeout)
         return next(filter(predicate, self.frames))
+
+    def _a_thread(self) -> threading.Thread | None:
+        """One to wait for. `spawn` holds the lock until it is started: before, it has no end."""
+        with self._changed:
+            return self._threads.pop() if self._threads else None
 
     # For the connections
 
