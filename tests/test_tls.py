@@ -149,6 +149,7 @@ def test_what_is_wrong_with_a_boards_certificate_is_in_its_results_and_it_heals(
         assert result["error"] == "unreachable"
         assert re.search(message, result["message"]), result
         process.wait_for_log(f"WARNING +camera {name}: not connected: .*{message}")
+        process.wait_for_log(f"WARNING +camera {name}: unreachable: .*{message}")
         loud = [li for li in process.lines if f" camera {name}: " in li and " DEBUG " not in li]
         assert len(loud) == 2, process.log  # that it is away, and that a picture failed
 
