@@ -320,6 +320,7 @@ def test_a_broker_that_cuts_without_a_word_three_times_is_not_sent_that_image_ag
     result = talk.result("large", timeout=20)
     assert result["error"] == "too_large"
     assert Path(result["path"]).exists()
+    process.wait_for_log("connection lost", count=3)
     assert sum("connection lost" in line for line in process.lines) == 3
     door.script(b.sized(10_500))
     talk.ask({"id": "small"})

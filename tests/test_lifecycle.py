@@ -364,6 +364,7 @@ def test_a_name_that_is_not_known_is_said_once_and_works_when_it_is(
     talk.ask({"id": "a"})
     assert talk.result("a")["error"] == "unreachable"
     assert "door.invalid" in talk.result("a")["message"]
+    process.wait_for_log("camera door: unreachable")
     hosts.write_text("127.0.0.1 localhost broker.invalid door.invalid\n")
     talk.ask({"id": "b"})
     assert talk.result("b")["status"] == "ok"
