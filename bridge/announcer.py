@@ -267,6 +267,7 @@ class Announcer:
                 continue
             self._sent_at[node] = now
             self._repeat.discard(node)
+            _LOGGER.debug("home assistant: %d messages about %s", len(steps), node)
             self._put(steps, have)
             sent += len(steps)
             if discovery.steps(have, want):  # it moves from one form to the other
