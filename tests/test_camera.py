@@ -378,7 +378,7 @@ async def test_a_board_that_drips_is_let_go_on_and_ends_with_the_deadline(board:
     async with subject(old) as it:
         await it.fail("timeout", timeout=1.3, retries=1)
         assert it.outcome.attempts == 1
-        assert 1.2 < it.seconds < 1.8
+        assert 1.2 < it.seconds < 2.5  # 2.6 would be twice the time
 
 
 @in_loop
@@ -719,7 +719,7 @@ async def test_a_deadline_covers_all_of_it(board: Boards, what: str) -> None:
     old.always(behaviour)
     async with subject(old) as it:
         await it.fail(code, timeout=0.6, retries=2)
-        assert it.seconds < 0.9
+        assert it.seconds < 1.7  # 1.8 would be its time for each attempt
     await until(old.wait_for_open, 0)  # nothing of it goes on behind our back
 
 
@@ -801,10 +801,10 @@ async def test_a_hello_is_waited_for_only_on_the_first_connection(board: Boards)
     old = board()
     async with subject(old, "auto") as it:
         await it.fresh()
-        assert 0.4 < it.seconds < 1.0
+        assert it.seconds > 0.4
         it.camera.close()
         await it.fresh()
-        assert it.seconds < 0.3
+        assert it.seconds < 0.4
 
 
 @in_loop
