@@ -57,7 +57,7 @@ test-homeassistant-old: $(VENV)/.dev packages ## the same in one from before 202
 
 screenshots: $(VENV)/.dev packages browser ## the manual's pictures, taken anew: docs/images
 	ESP32CAM_HASS="$$(sh tests/integration/homeassistant/install.sh)" ESP32CAM_SCREENS=docs/images \
-		$(BIN)/pytest --timeout 180 tests/integration/homeassistant/test_screens.py $(ARGS)
+		$(BIN)/pytest --timeout 180 tests/integration/homeassistant/examples/test_screens.py $(ARGS)
 	ESP32CAM_NODERED="$$(sh tests/integration/nodered/install.sh)" ESP32CAM_SCREENS=docs/images \
 		$(BIN)/pytest --timeout 180 tests/integration/nodered/test_editor.py -k document $(ARGS)
 

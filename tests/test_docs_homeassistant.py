@@ -1,6 +1,6 @@
 """docs/home-assistant.md: its entities are the ones there are, and its YAML is what was tried.
 
-Its steps are followed in a real Home Assistant: tests/integration/homeassistant/test_screens.py.
+Its steps are followed in a real Home Assistant: test_screens.py of tests/integration/homeassistant.
 """
 
 from pathlib import Path

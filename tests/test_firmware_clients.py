@@ -300,14 +300,18 @@ class _Raw:
         return taken
 
 
+def _chance() -> random.Random:
+    seed = int.from_bytes(os.urandom(4))
+    print(f"seed {seed}")  # shown if it fails
+    return random.Random(seed)
+
+
 @pytest.mark.timeout(600)  # much work, and with sanitizers more
 def test_a_hundred_thousand_random_messages_bring_an_answer_each_and_no_harm(
     simulator: Simulators,
 ) -> None:
     """To four boards at once, as each answers no more than one in a round of its loop."""
-    seed = int.from_bytes(os.urandom(4))
-    print(f"seed {seed}")  # shown if it fails
-    chance = random.Random(seed)
+    chance = _chance()
     boards = [simulator(framesize="QVGA", fps=1000) for _ in range(4)]
     with ExitStack() as stack:
         for board in boards:
@@ -332,9 +336,7 @@ def test_a_hundred_thousand_random_messages_bring_an_answer_each_and_no_harm(
 
 
 def test_random_messages_bring_nothing_on_the_old_wire(simulator: Simulators) -> None:
-    seed = int.from_bytes(os.urandom(4))
-    print(f"seed {seed}")
-    chance = random.Random(seed)
+    chance = _chance()
     board = simulator(framesize="QVGA")
     with board.hurrying(), _Raw(board, "/") as client:
         for _ in range(20):
@@ -346,9 +348,7 @@ def test_random_messages_bring_nothing_on_the_old_wire(simulator: Simulators) ->
 
 
 def test_random_bytes_end_their_connection_alone(simulator: Simulators) -> None:
-    seed = int.from_bytes(os.urandom(4))
-    print(f"seed {seed}")
-    chance = random.Random(seed)
+    chance = _chance()
     board = simulator(framesize="QVGA")
     with talking(board.url) as v1:
         for number in range(300):

@@ -3,41 +3,32 @@
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import yaml
 
 from tests.conftest import StartBridge
+from tests.fakes.bridge import run
 from tests.fakes.broker import Broker
 
-ROOT = Path(__file__).parents[1]
 AWAY = {"door": {"url": "ws://127.0.0.1:1"}}
 
 
-def health(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bridge", "health", *arguments],
-        cwd=folder,
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+def health(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return run(folder, "health", *arguments)
 
 
 def test_a_bridge_is_well_while_the_broker_says_so(bridge: StartBridge) -> None:
     process = bridge(AWAY)
     done = health(process.directory)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "the bridge is online\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"the bridge is online\n")
     done = health(process.directory, "--json")
     assert json.loads(done.stdout) == {"status": "ok", "message": None}
     process.stop()
     done = health(process.directory)
     assert done.returncode == 1
-    assert done.stderr == f"no bridge: {process.base_topic}/bridge/state is 'offline'\n"
+    assert done.stderr.decode() == f"no bridge: {process.base_topic}/bridge/state is 'offline'\n"
 
 
 def test_it_leaves_nothing_behind_and_puts_nobody_out(
@@ -57,7 +48,7 @@ def test_without_a_broker_it_says_which_is_missing(tmp_path: Path) -> None:
     configure(tmp_path, port=1)
     done = health(tmp_path)
     assert done.returncode == 1
-    assert done.stderr == "no broker: 127.0.0.1:1: Connection refused\n"
+    assert done.stderr == b"no broker: 127.0.0.1:1: Connection refused\n"
 
 
 def test_a_broker_that_never_saw_a_bridge_is_told_from_none(

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from bridge.commands.hints import BROKER, hint
 from bridge.errors import BadRequest, BridgeError, Expired, ShuttingDown, TooLarge
 from tests.fakes import behaviours
 from tests.fakes.board import Behaviour, FakeBoard
+from tests.fakes.bridge import ROOT
+from tests.fakes.bridge import run as run_bridge
 from tests.fakes.broker import Broker
 
-ROOT = Path(__file__).parents[1]
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
@@ -29,17 +31,7 @@ Run = Callable[..., subprocess.CompletedProcess[bytes]]
 def run(tmp_path: Path) -> Run:
     """Run the command line in a folder of its own."""
 
-    def run(*arguments: str, timeout: float = 30) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            [sys.executable, "-m", "bridge", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-        )
-
-    return run
+    return partial(run_bridge, tmp_path)
 
 
 @pytest.fixture

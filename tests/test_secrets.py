@@ -23,7 +23,7 @@ from bridge.threads import Pool
 from tests.conftest import StartBridge
 from tests.fakes import behaviours as b
 from tests.fakes.board import FakeBoard
-from tests.fakes.bridge import ROOT, Bridge
+from tests.fakes.bridge import ROOT, Bridge, run
 from tests.fakes.broker import Broker
 from tests.fakes.certificates import Certificates
 from tests.fakes.client import Client
@@ -217,14 +217,7 @@ def test_no_secret_is_in_what_the_other_commands_say(canaries: Planted) -> None:
 
 
 def _command(ours: Canaries, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    done = subprocess.run(
-        [sys.executable, "-m", "bridge", *arguments],
-        cwd=ours.folder,
-        env={**os.environ, **ours.environment, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        check=False,
-        timeout=30,
-    )
+    done = run(ours.folder, *arguments, environment=ours.environment)
     ours.hear(f"{arguments}, standard output", done.stdout)
     ours.hear(f"{arguments}, standard error", done.stderr)
     return done
@@ -315,11 +308,6 @@ def test_a_file_of_secrets_that_all_can_read_is_warned_of_once(
     process.wait_for_log("configuration reloaded")
     warnings = [line for line in process.lines if "everybody on this computer" in line]
     assert len(warnings) == (mode == 0o644)
-    done = subprocess.run(
-        [sys.executable, "-m", "bridge", "check"],
-        cwd=process.directory,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        check=True,
-    )
+    done = run(process.directory, "check")
+    assert done.returncode == 0
     assert (b"chmod o-rwx" in done.stderr) == (mode == 0o644)

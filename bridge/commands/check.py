@@ -3,23 +3,21 @@
 import argparse
 import asyncio
 import json
-import socket
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from bridge import config, logs
-from bridge.build import broker, check_extras, make_camera
+from bridge.build import check_extras, make_camera
 from bridge.commands import say
 from bridge.commands.hints import BROKER, hint
+from bridge.commands.visit import NoBrokerError, visit
 from bridge.config import CameraConfig, Config
 from bridge.errors import BridgeError
 from bridge.logs import count
-from bridge.mqtt import Mqtt
-from bridge.outbox import Outbox
 from bridge.threads import Pool
 
-_CONNECT = 5.0  # seconds for each
+_CONNECT = 5.0  # seconds for each board
 
 
 def check(options: argparse.Namespace) -> int:
@@ -87,27 +85,9 @@ async def _try_board(config: CameraConfig, pool: Pool) -> _Failure | None:
 
 
 async def _try_broker(configuration: Config, pool: Pool) -> _Failure | None:
-    """Connect as another client, so as not to put a running bridge out."""
-    there = broker(configuration.mqtt)
-    there = replace(there, client_id=f"{there.client_id}-check-{socket.gethostname():.30}")
-    connected = asyncio.Event()
-    mqtt = Mqtt(
-        there,
-        will_topic=None,
-        outbox=Outbox(),
-        message=lambda _: None,
-        connected=connected.set,
-        pool=pool,
-    )
-    task = asyncio.create_task(mqtt.run())
     try:
-        async with asyncio.timeout(_CONNECT):
-            await connected.wait()
-    except TimeoutError:
-        trouble = mqtt.trouble or "no answer"
-        named = "mqtt." in trouble  # it says what to change
-        return _Failure(f"{there.where}: {trouble}", None if named else BROKER)
-    finally:
-        await mqtt.stop(timeout=1)
-        task.cancel()
+        await visit(configuration.mqtt, role="check", pool=pool)
+    except NoBrokerError as exc:
+        named = "mqtt." in exc.reason  # it says what to change
+        return _Failure(str(exc), None if named else BROKER)
     return None

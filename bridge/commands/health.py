@@ -8,19 +8,13 @@ is ``online`` from when the bridge takes commands until it leaves, or the broker
 import argparse
 import asyncio
 import json
-import socket
 import sys
-from dataclasses import replace
 
 from bridge import config, logs, topics
-from bridge.build import broker
+from bridge.commands.visit import NoBrokerError, visit
 from bridge.config import MqttConfig
-from bridge.mqtt import Message, Mqtt
-from bridge.outbox import Outbox
 from bridge.threads import Pool
 from bridge.topics import BridgeTopics
-
-_TIMEOUT = 5.0  # seconds for all of it
 
 
 def health(options: argparse.Namespace) -> int:
@@ -36,37 +30,14 @@ def health(options: argparse.Namespace) -> int:
 
 
 async def _ask(settings: MqttConfig) -> str | None:
-    """Why the bridge is not online, as the broker has it; as a client that puts nobody out."""
-    there = broker(settings)
+    """Why the bridge is not online, as the broker has it."""
     topic = BridgeTopics.of(settings.base_topic).state
-    state: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-    def heard(message: Message) -> None:
-        if not state.done():
-            state.set_result(message.payload)
-        if message.done is not None:
-            message.done()
-
-    mqtt = Mqtt(
-        replace(there, client_id=f"{there.client_id}-health-{socket.gethostname():.30}"),
-        will_topic=None,
-        outbox=Outbox(),
-        message=heard,
-        connected=lambda: mqtt.read([topic]),
-        pool=Pool(1, name="connect"),
-    )
-    task = asyncio.create_task(mqtt.run())
     try:
-        async with asyncio.timeout(_TIMEOUT):
-            payload = await state
-    except TimeoutError:
-        if mqtt.online:
-            return f"no bridge: the broker has nothing on {topic}"
-        return f"no broker: {there.where}: {mqtt.trouble or 'no answer'}"
-    finally:
-        mqtt.unread([topic])  # the broker would keep the subscription with the session
-        await mqtt.stop(timeout=1)
-        task.cancel()
-    if payload == topics.ONLINE:
-        return None
-    return f"no bridge: {topic} is {payload[:20].decode(errors='replace')!r}"
+        state = await visit(settings, role="health", pool=Pool(1, name="connect"), read=topic)
+    except NoBrokerError as exc:
+        return f"no broker: {exc}"
+    if state is None:
+        return f"no bridge: the broker has nothing on {topic}"
+    if state != topics.ONLINE:
+        return f"no bridge: {topic} is {state[:20].decode(errors='replace')!r}"
+    return None

@@ -202,22 +202,11 @@ async def _send(connection: ServerConnection, message: str | bytes) -> None:
         connection.transport.abort()
 
 
-def serve(
-    *,
-    host: str = "127.0.0.1",
-    port: int = DEFAULT_PORT,
-    name: str = "porch",
-    key: str | None = None,
-    legacy_only: bool = False,
-    framesize: str = "UXGA",
-) -> int:
+def serve(board: VirtualBoard) -> int:
     """Play a board until Ctrl-C or SIGTERM, having told on standard error how to ask it.
 
-    Returns the exit code; ``ConfigError`` as ``VirtualBoard`` raises it.
+    Returns the exit code; ``ConfigError`` as ``VirtualBoard.start`` raises it.
     """
-    board = VirtualBoard(
-        host=host, port=port, name=name, key=key, legacy_only=legacy_only, framesize=framesize
-    )
     asyncio.run(_play(board))
     return 0
 
@@ -252,7 +241,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     try:
-        return serve(
+        board = VirtualBoard(
             host=args.host,
             port=args.port,
             name=args.name,
@@ -260,6 +249,7 @@ def main(argv: list[str] | None = None) -> int:
             legacy_only=args.legacy,
             framesize=args.framesize,
         )
+        return serve(board)
     except ConfigError as exc:
         print(exc, file=sys.stderr)
         return 2

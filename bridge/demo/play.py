@@ -16,7 +16,7 @@ from typing import Any
 from bridge import config, logs
 from bridge.app import App
 from bridge.build import broker
-from bridge.demo.board import VirtualBoard, serve
+from bridge.demo.board import DEFAULT_PORT, VirtualBoard, serve
 from bridge.demo.broker import DemoBroker
 from bridge.demo.simulator import SimulatedBoard, find
 from bridge.errors import BridgeError, CaptureTimeout
@@ -26,7 +26,6 @@ from bridge.threads import Pool
 from bridge.topics import CameraTopics
 
 _CAMERA = "porch"
-_BOARD_PORT = 8181
 _FOLDER = Path("captures").absolute()
 _FIRST_PICTURE = 20.0  # seconds; it takes about one
 
@@ -35,7 +34,8 @@ def demo(options: argparse.Namespace) -> int:
     """Run the demo, or the virtual board alone; returns the exit code."""
     logs.set_up("debug" if options.verbose else "warning", "json" if options.json else "text")
     if options.board_only:
-        return serve(port=_BOARD_PORT if options.port is None else options.port)
+        port = DEFAULT_PORT if options.port is None else options.port
+        return serve(VirtualBoard(port=port))
     return asyncio.run(_demo(options, _Say(options.json)))
 
 

@@ -1,7 +1,9 @@
 """The bridge itself as its users run it: a process of its own, with a configuration file."""
 
 import copy
+import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -15,6 +17,20 @@ from tests.fakes.broker import Client
 from tests.fakes.process import Process
 
 ROOT = Path(__file__).parents[2]
+
+
+def run(
+    folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """``esp32cam2mqtt`` with these arguments in that folder, until it ends."""
+    return subprocess.run(
+        [sys.executable, "-m", "bridge", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
 
 
 class Bridge(Process):

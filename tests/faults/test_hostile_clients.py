@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,13 +24,13 @@ from bridge.threads import Pool
 from tests.conftest import Boards, Brokers, Clients, StartBridge, old
 from tests.fakes import behaviours as b
 from tests.fakes.board import ESP32
+from tests.fakes.bridge import ROOT, run
 from tests.fakes.broker import Broker
 from tests.fakes.client import Message
 from tests.fakes.process import Process
 from tests.fakes.talk import Talk
 from tests.faults.pounder import Ear
 
-ROOT = Path(__file__).parents[2]
 MEMORY = 40 * 1024 * 1024  # bytes that the bridge may grow by
 RATE = 10_000  # commands a second
 POUND = os.environ.get("ESP32CAM_POUND")
@@ -366,13 +365,7 @@ def test_nobody_can_forge_the_log_or_reach_the_terminal(
 
 def test_no_board_can_reach_the_terminal_of_who_takes_a_picture(board: Boards) -> None:
     v1 = board("v1", wire="v1", hello={"framesizes": [FORGED[:40], "VGA"]})
-    done = subprocess.run(
-        [sys.executable, "-m", "bridge", "capture", v1.url, "--framesize", "UXGA", "-o", "-"],
-        cwd=ROOT,
-        capture_output=True,
-        timeout=30,
-        check=False,
-    )
+    done = run(ROOT, "capture", v1.url, "--framesize", "UXGA", "-o", "-")
     assert done.returncode == 1
     told, hint = done.stderr.decode().removesuffix("\n").split("\n")
     assert "UXGA" in told

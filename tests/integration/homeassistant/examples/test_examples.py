@@ -16,7 +16,7 @@ from tests.fakes.board import stamp
 from tests.fakes.bridge import Bridge
 from tests.fakes.broker import Broker
 from tests.integration.homeassistant.home_assistant import Document, HomeAssistant
-from tests.integration.homeassistant.house import BLUEPRINTS, EXAMPLES, House, home_assistant
+from tests.integration.homeassistant.house import BLUEPRINTS, EXAMPLES, House
 from tests.integration.homeassistant.phone import Phone
 
 Automate = Callable[..., str]
@@ -25,26 +25,6 @@ TO_PHONE = {
     "action": "notify.mobile_app_phone",
     "data": {"message": "{{ name }}", "data": {"image": "{{ image }}", "tag": "{{ result.id }}"}},
 }
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[Broker]:
-    """These tests' own: the examples' topics and entities have no other name for each test."""
-    with Broker() as broker:
-        yield broker
-
-
-@pytest.fixture(scope="module")
-def captures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("house") / "captures"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture(scope="module")
-def hass(installed: Path, broker: Broker, captures: Path) -> Iterator[HomeAssistant]:
-    with home_assistant(installed, broker, captures) as hass:
-        yield hass
 
 
 @pytest.fixture(scope="module")

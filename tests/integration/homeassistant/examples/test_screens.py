@@ -13,7 +13,7 @@ from tests.fakes.bridge import Bridge
 from tests.fakes.broker import Broker
 from tests.integration.browser import Browser
 from tests.integration.homeassistant.home_assistant import HomeAssistant
-from tests.integration.homeassistant.house import CAPTURES, EXAMPLES, edited, home_assistant
+from tests.integration.homeassistant.house import CAPTURES, EXAMPLES, edited
 from tests.integration.homeassistant.phone import Phone
 from tests.integration.homeassistant.test_homeassistant import LEGACY, OURS, THE_BRIDGE, Camera
 from tests.markdown import blocks
@@ -51,26 +51,6 @@ def light() -> Iterator[None]:
         time.tzset()
         yield
     time.tzset()
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[Broker]:
-    """These tests' own, for entities that are called as in the document."""
-    with Broker() as broker:
-        yield broker
-
-
-@pytest.fixture(scope="module")
-def captures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("house") / "captures"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture(scope="module")
-def hass(installed: Path, broker: Broker, captures: Path) -> Iterator[HomeAssistant]:
-    with home_assistant(installed, broker, captures) as hass:
-        yield hass
 
 
 @pytest.fixture(scope="module")
