@@ -83,6 +83,7 @@ def _run(options: argparse.Namespace) -> int:
     for warning in config.exposed(options.config, configuration):
         logging.getLogger(__name__).warning("%s", warning)
     _raise_file_limit()
+    _keep_freed_memory()
     # Python's own 5 ms is how long a busy thread, such as a handshake's, would hold up the loop.
     sys.setswitchinterval(0.001)
     return asyncio.run(App(options.config, configuration).run())
@@ -96,6 +97,17 @@ def _raise_file_limit() -> None:
     wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _keep_freed_memory() -> None:
+    """Let a picture take the memory of the one before.
+
+    glibc gives what is free at the heap's end to the kernel, and each page of it costs a fault
+    when it is wanted again: ten cameras of 400 KB had 230 of them for each picture, and 60 % more
+    CPU. What it keeps is twice the largest piece that was ever freed, so here is one as large as
+    ``max_image`` is by default (mallopt(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD).
+    """
+    bytes(4 * 1024 * 1024)  # nobody writes to it, so the kernel gives no page; freed at once
 
 
 def _parser() -> argparse.ArgumentParser:

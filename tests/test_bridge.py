@@ -1,6 +1,7 @@
 """The bridge edge to edge: a command goes in over MQTT, and what comes out is what was promised."""
 
 import hashlib
+import platform
 import re
 import threading
 import time
@@ -8,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from bridge import jpeg
 from tests.conftest import AnyBoards, Boards, Clients, StartBridge, either, old
@@ -105,6 +108,19 @@ def test_a_picture_that_is_not_to_be_saved_is_not(
     assert (result["saved"], result["path"], result["sha256"]) == (False, None, None)
     assert not list(process.directory.rglob("*.jpg"))
     assert talk.messages("image")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that gives memory back")
+def test_a_picture_is_put_where_the_one_before_was(
+    bridge: StartBridge, board: Boards, talk: Talk
+) -> None:
+    process = bridge({"door": old(board(size=400_000))})
+    faults = []
+    for number in range(1, 12):
+        talk.ask({"save": False})
+        talk.results(number)
+        faults.append(process.page_faults())
+    assert faults[-1] - faults[0] < 98  # the pages of one picture, and here are ten
 
 
 @either
