@@ -108,7 +108,10 @@ def hints(config: Config) -> list[str]:
             first = seen.setdefault(getattr(camera, what), key)
             if first != key:
                 found.append(f"cameras.{first} and cameras.{key} have the same {what}")
-    blocks += [(f"cameras.{key}.tls", camera.tls) for key, camera in config.cameras.items()]
+    for key, camera in config.cameras.items():
+        blocks.append((f"cameras.{key}.tls", camera.tls))
+        if "path" in camera.publish and config.storage.path is None:
+            found.append(f"cameras.{key}.publish: there is no path, as storage.path is null")
     for where, tls in blocks:
         if tls and tls.ca_file and (tls.insecure or getattr(tls, "fingerprint", None)):
             why = "insecure" if tls.insecure else "fingerprint"

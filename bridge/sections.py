@@ -259,7 +259,7 @@ class CameraConfig(CaptureConfig):
         None, "what a v1 board asks for; best as `!secret front_door_key`"
     )
     publish: Annotated[tuple[Publish, ...], notation.choices(Publish)] = _key(
-        ["image"], "`image`, `path` (of what is kept), or both; result and state always are"
+        ["image"], "`image`, `path`, or both; result and state always are"
     )
     retain_image: Annotated[bool, notation.flag()] = _key(
         True, "the broker keeps the last image for who comes later"
@@ -361,24 +361,6 @@ class Config(_Section):
         {}, "cameras that are asked together: `outside: [front_door, garden]`"
     )
     log: LogConfig = _key({}, "what is logged")
-
-    @field_validator("cameras")
-    @classmethod
-    def _have_paths(
-        cls, cameras: dict[str, CameraConfig], info: ValidationInfo
-    ) -> dict[str, CameraConfig]:
-        """A path is published only where pictures are kept."""
-        storage = info.data.get("storage")  # none if it is wrong itself
-        if storage is not None and storage.path is None:
-            wanted = "image alone, as storage.path is null"
-            faults = [
-                WrongError(wanted, at=(key, "publish"), got="path")
-                for key, camera in cameras.items()
-                if "path" in camera.publish
-            ]
-            if faults:
-                raise FaultsError(faults)
-        return cameras
 
     @field_validator("cameras")
     @classmethod

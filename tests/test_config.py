@@ -404,34 +404,6 @@ groups:
     ]
 
 
-def test_a_path_can_not_be_published_where_nothing_is_kept(problems: Problems) -> None:
-    text = """\
-storage: {path: null}
-cameras:
-  a: ws://h
-  b:
-    url: ws://h
-    publish: path
-  c:
-    url: ws://h
-    publish: [image, path]
-  d:
-    url: ws://h
-    publish: !env PUBLISH
-log: {level: loud}
-"""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PUBLISH", "path")
-        found = problems(text)
-    expected = "expected image alone, as storage.path is null"
-    assert found == [
-        f"config.yaml:6: cameras.b.publish: {expected}, got 'path'",
-        f"config.yaml:9: cameras.c.publish: {expected}, got 'path'",
-        f"config.yaml:12: cameras.d.publish: {expected}, got a value that is not shown",
-        "config.yaml:13: log.level: expected debug, info, warning or error, got 'loud'",
-    ]
-
-
 @pytest.mark.parametrize(
     ("written", "key"),
     [
@@ -639,14 +611,16 @@ def test_a_file_that_may_not_be_read_is_told(
 
 def test_what_is_suspicious_is_hinted_at(read: Read) -> None:
     found = read(
+        "storage: {path: null}\n"
         "mqtt: {tls: {ca_file: config.yaml, insecure: true}}\n"
         "cameras:\n"
         "  a: ws://h:81\n"
-        "  b: {url: ws://h, name: A}\n"
+        "  b: {url: ws://h, name: A, publish: path}\n"
     )
     assert hints(found) == [
         "cameras.a and cameras.b have the same url",
         "cameras.a and cameras.b have the same name",
+        "cameras.b.publish: there is no path, as storage.path is null",
         "mqtt.tls.ca_file isn't looked at, because of insecure",
     ]
 
