@@ -25,6 +25,7 @@ from bridge.topics import BridgeTopics, CameraTopics
 _LOGGER = logging.getLogger(__name__)
 
 _APART = 2.0  # seconds between two messages for a device: Home Assistant loses the second
+_HELLO = 1.0  # seconds for the board of a new camera to say what it can, before the first message
 _READING = 2.0  # seconds for the broker to say what it has; what comes later is sent once more
 WAITED = "home assistant: the broker has not said all that it retains"
 _AFTER_BIRTH = 0.5, 2.0  # seconds; when Home Assistant is back, not all may talk at once
@@ -80,6 +81,9 @@ class Announcer:
         self._met: set[str] = set()  # whose board is known, and not just remembered
         self._retained: dict[str, Messages] | None = None  # by node; None: to be read
         self._memory: bytes | None = None
+        self._new: dict[
+            str, float
+        ] = {}  # cameras of unknown boards, and until when to wait for them
         self._former: set[str] = set()  # cameras that an earlier run announced
         self._sent_at: dict[str, float] = {}
         self._repeat: set[str] = set()  # nodes that are told again, news or not
@@ -100,6 +104,9 @@ class Announcer:
         for name in self._cameras.keys() - cameras.keys():
             self._boards.pop(name, None)
             self._met.discard(name)
+            self._new.pop(name, None)
+        until = time.monotonic() + _HELLO
+        self._new |= dict.fromkeys(cameras.keys() - self._cameras.keys(), until)
         self._cameras = dict(cameras)
         for name in legacy:
             self.met(name, None)
@@ -110,6 +117,7 @@ class Announcer:
     def met(self, name: str, hello: Hello | None) -> None:
         """A camera's board is now known to be this, or to have the original sketch."""
         board = None if hello is None else Board.model_validate(hello)
+        self._new.pop(name, None)
         if name not in self._met or self._boards.get(name) != board:
             self._met.add(name)
             self._boards[name] = board
@@ -223,6 +231,7 @@ class Announcer:
     def _remember(self, memory: Memory) -> None:
         self._former |= memory.cameras.keys()
         for name, board in memory.cameras.items():
+            self._new.pop(name, None)
             if name in self._cameras and name not in self._met:
                 self._boards[name] = board
 
@@ -250,6 +259,7 @@ class Announcer:
         """Send what is news; returns after how many seconds more may be sent, if there is more."""
         assert self._retained is not None
         wanted = self._wanted()
+        awaited = {discovery.node(self._base, name): until for name, until in self._new.items()}
         later: list[float] = []
         sent = 0
         now = time.monotonic()
@@ -262,8 +272,9 @@ class Announcer:
                 steps += [Step(*item) for item in have.items() if item[0] in want.keys() - news]
             if not steps:
                 continue
-            if (wait := self._sent_at.get(node, -_APART) + _APART - now) > 0:
-                later.append(wait)
+            due = max(self._sent_at.get(node, -_APART) + _APART, awaited.get(node, 0))
+            if due > now:
+                later.append(due - now)
                 continue
             self._sent_at[node] = now
             self._repeat.discard(node)

@@ -255,8 +255,21 @@ def _flash(topics: CameraTopics) -> Component:
 
 
 def available(*topics: str) -> list[dict[str, str]]:
-    """Where those are told whose saying ``online``, a default, makes an entity available."""
-    return [{"topic": topic} for topic in topics]
+    """Where those are told whose saying ``online`` makes an entity available.
+
+    What is Home Assistant's default is said all the same. While it loads the code of a further
+    platform, voluptuous compiles validators anew that a message is checked by at that moment, and
+    fills in no defaults (seen in 2025.4.4, under load: ``KeyError: 'payload_available'``).
+    """
+    return [_online(topic) for topic in topics]
+
+
+def _online(topic: str) -> dict[str, str]:
+    return {
+        "topic": topic,
+        "payload_available": ONLINE.decode(),
+        "payload_not_available": OFFLINE.decode(),
+    }
 
 
 def for_component_form(component: Component, available: list[Component]) -> Component:
@@ -269,7 +282,7 @@ def for_component_form(component: Component, available: list[Component]) -> Comp
         return component
     value = component["value_template"].removeprefix("{{ ").removesuffix(" }}")
     there = {
-        "topic": component["state_topic"],
+        **_online(component["state_topic"]),
         "value_template": f"{{{{ 'online' if {value} else 'offline' }}}}",
     }
     return {

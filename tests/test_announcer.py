@@ -85,6 +85,7 @@ def test_each_camera_is_announced_in_one_message_the_bridge_before_them(
     first = home.all()[0]
     assert first.topic == home.topic("bridge")
     assert "flash" not in home.told("hut").json["components"]
+    assert len(home.client.messages(home.topic("door"))) == 1  # with all that the board can
     memory = home.noted(lambda note: note["cameras"].get("door"))
     assert memory["cameras"]["door"]["board"] == "ai-thinker"
     assert memory["cameras"]["hut"] is None

@@ -163,6 +163,11 @@ def test_a_devices_message_has_nothing_that_home_assistant_does_not_know(
     assert len(set(ids)) == len(ids)
 
 
+def told(topic: str) -> dict[str, str]:
+    """Said in full: Home Assistant may be without its defaults while it loads a platform."""
+    return {"topic": topic, "payload_available": "online", "payload_not_available": "offline"}
+
+
 def test_the_component_form_says_the_same_as_the_devices() -> None:
     device = only(door())
     shared = {k: device[k] for k in ("device", "origin", "availability", "availability_mode")}
@@ -175,7 +180,7 @@ def test_the_component_form_says_the_same_as_the_devices() -> None:
         if platform == "device_automation":
             del whole["availability"], whole["availability_mode"]
         if key == "captured_at":  # what a Home Assistant that needs this form would complain of
-            state = {"topic": "esp32cam/door/state", "value_template": AVAILABLE_WHEN_CAPTURED}
+            state = told("esp32cam/door/state") | {"value_template": AVAILABLE_WHEN_CAPTURED}
             whole["availability"] = [*device["availability"], state]
             whole["value_template"] = ALWAYS_A_TIME
         assert message == whole
@@ -226,8 +231,8 @@ def test_a_device_says_what_and_where_it_is() -> None:
 
 def test_what_tells_of_a_camera_that_is_away_is_available_without_it() -> None:
     message = only(door())
-    bridge = {"topic": "esp32cam/bridge/state"}
-    assert message["availability"] == [bridge, {"topic": "esp32cam/door/availability"}]
+    bridge = told("esp32cam/bridge/state")
+    assert message["availability"] == [bridge, told("esp32cam/door/availability")]
     assert message["availability_mode"] == "all"
     own = {k: c["availability"] for k, c in message["components"].items() if "availability" in c}
     assert own == {"connection": [bridge], "event": [bridge], "error": [bridge]}
