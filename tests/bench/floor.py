@@ -307,6 +307,7 @@ def main() -> None:
         config = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    bytes(4 * 1024 * 1024)  # glibc then keeps freed memory, as bridge/__main__.py explains
     try:
         asyncio.run(run(config))
     except asyncio.CancelledError:
