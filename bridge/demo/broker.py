@@ -113,26 +113,23 @@ class DemoBroker:
         Raises:
             ConfigError: no broker is installed, or it can't be started.
         """
-        while True:
-            try:
-                self._start()
-            except ConfigError:
-                # Was somebody quicker at the port? Then there are others.
-                if self._wanted is not None or all(map(_is_free, (self.port, self.port_v3))):
-                    raise
-            else:
-                break
+        try:
+            self._start(usual=True)
+        except ConfigError:
+            if self._wanted is not None:
+                raise
+            self._start(usual=False)  # somebody may have been quicker at the port, if only briefly
         _LOGGER.info("broker: %s on %s:%d", self.kind, self.host, self.port)
 
-    def _start(self) -> None:
-        self.port = self.port_v3 = _free_port(self._wanted, usual=_USUAL_PORT)
+    def _start(self, *, usual: bool) -> None:
+        self.port = self.port_v3 = _free_port(self._wanted, usual=_USUAL_PORT if usual else None)
         mosquitto = shutil.which("mosquitto")
         with tempfile.TemporaryDirectory(prefix="esp32cam2mqtt-") as folder:  # read at the start
             try:
                 if mosquitto:
                     self._start_mosquitto(mosquitto, Path(folder))
                 else:
-                    self._start_iotcore(Path(folder))
+                    self._start_iotcore(Path(folder), usual=usual)
             except BaseException:
                 self.stop()
                 raise
@@ -167,7 +164,7 @@ class DemoBroker:
                 raise ConfigError([f"mosquitto does not start: {said}"])
             time.sleep(_POLL_SECONDS)
 
-    def _start_iotcore(self, folder: Path) -> None:
+    def _start_iotcore(self, folder: Path, *, usual: bool) -> None:
         try:
             import iotcore
         except ImportError as exc:
@@ -178,7 +175,7 @@ class DemoBroker:
                 ]
             ) from exc
         self.kind = "iotcore"
-        self.port_v3 = _free_port(None, usual=_USUAL_PORT + 1)
+        self.port_v3 = _free_port(None, usual=_USUAL_PORT + 1 if usual else None)
         configuration = folder / "iotcore.toml"
         configuration.write_text(
             _IOTCORE.format(
@@ -197,12 +194,12 @@ class DemoBroker:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def _free_port(wanted: int | None, *, usual: int) -> int:
+def _free_port(wanted: int | None, *, usual: int | None) -> int:
     if wanted is not None:
         if not _is_free(wanted):
             raise ConfigError([f"the demo's broker can't have port {wanted}: it is taken"])
         return wanted
-    if _is_free(usual):
+    if usual is not None and _is_free(usual):
         return usual
     with socket.socket() as probe:
         probe.bind((_HOST, 0))
