@@ -136,6 +136,7 @@ class Connection:
         self._sock: Any = None  # a Buffered
         self.v5 = v5
         self.reached = False
+        self.explained = False  # the reason says what is wrong there, or in config.yaml
         self.established = False
         self.reading = False
         self._max_packet = _MAX_PACKET_OUT
@@ -356,7 +357,7 @@ class Connection:
     def _on_connect(
         self, _client: object, _data: object, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
-        self.reached = True
+        self.reached = self.explained = True
         if reason.is_failure:
             hint = _WHAT_ADMITS if reason.value in NOT_ADMITTED else ""
             self._end(f"the broker refuses us: {reason}{hint}", reason.value, cut=False)
@@ -450,6 +451,7 @@ class Connection:
 
     def _why(self, exc: Exception) -> str:
         if isinstance(exc, ssl.SSLError | TlsError) and self._broker.tls is not None:
+            self.explained = True
             return f"TLS: {self._broker.tls.explain(exc)}"
         return getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
 

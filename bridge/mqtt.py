@@ -75,6 +75,7 @@ class Mqtt:
         self._told: set[str] = set()  # why it fails, since it last worked: each is told once
         self._stopping = False
         self.trouble: str | None = None  # why the last connection ended or did not come about
+        self.explained = False  # whether that says what is wrong, or only that nobody is there
         outbox.wake = self.pump
 
     @property
@@ -108,7 +109,7 @@ class Mqtt:
             began = time.monotonic()
             reason, code = await connection.run(self._pool)
             lasted = time.monotonic() - began
-            self.trouble = reason
+            self.trouble, self.explained = reason, connection.explained
             if self._stopping:
                 return
             if connection.established:

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
+from bridge.commands.hints import BROKER
 from bridge.tls import Tls, TlsError
 from tests.conftest import Boards, Brokers, StartBridge, old
-from tests.fakes.bridge import ROOT
+from tests.fakes.bridge import ROOT, run
 from tests.fakes.broker import Broker
 from tests.fakes.certificates import Certificates
 from tests.fakes.talk import Talk
@@ -106,6 +107,18 @@ def test_check_connect_names_the_fault_of_a_brokers_certificate(
         report = json.loads(check.communicate(timeout=30)[0])
         assert check.returncode == 1
         assert re.search(_told(fault, "mqtt.tls"), report["broker"]), report
+
+
+def test_check_connect_does_not_ask_whether_a_broker_runs_that_has_answered(
+    bad_broker: Callable[[str], Broker], certificates: Certificates, tmp_path: Path
+) -> None:
+    tls = {"ca_file": str(certificates.ca)}
+    mqtt = {"host": "127.0.0.1", "port": bad_broker("expired").tls_port, "tls": tls}
+    document = {"mqtt": mqtt, "cameras": {"door": "ws://127.0.0.1:9"}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(document))
+    told = run(tmp_path, "check", "--connect").stderr.decode()
+    assert re.search(_told("expired", "mqtt.tls"), told), told
+    assert BROKER not in told
 
 
 def _check(folder: Path, **document: Any) -> subprocess.Popen[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from bridge import config, logs
 from bridge.build import check_extras, make_camera
 from bridge.commands import say
-from bridge.commands.hints import BROKER, hint
+from bridge.commands.hints import hint
 from bridge.commands.visit import NoBrokerError, visit
 from bridge.config import CameraConfig, Config
 from bridge.errors import BridgeError
@@ -88,6 +88,5 @@ async def _try_broker(configuration: Config, pool: Pool) -> _Failure | None:
     try:
         await visit(configuration.mqtt, role="check", pool=pool)
     except NoBrokerError as exc:
-        named = "mqtt." in exc.reason  # it says what to change
-        return _Failure(str(exc), None if named else BROKER)
+        return _Failure(str(exc), exc.hint)
     return None

@@ -5,6 +5,7 @@ import socket
 from dataclasses import replace
 
 from bridge.build import broker
+from bridge.commands.hints import BROKER
 from bridge.config import MqttConfig
 from bridge.mqtt import Message, Mqtt
 from bridge.outbox import Outbox
@@ -14,11 +15,14 @@ _TIMEOUT = 5.0  # seconds for all of it but the leave-taking, which has one
 
 
 class NoBrokerError(Exception):
-    """There was no connection in time; ``reason`` says why, ``str()`` where too."""
+    """There was no connection in time; ``str()`` of it says where, and why.
 
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"{where}: {reason}")
-        self.reason = reason
+    ``hint`` is a line on what to try next, where the reason does not say what is wrong.
+    """
+
+    def __init__(self, message: str, hint: str | None) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 async def visit(
@@ -65,7 +69,8 @@ async def visit(
     except TimeoutError:
         if mqtt.online:
             return None
-        raise NoBrokerError(there.where, mqtt.trouble or "no answer") from None
+        hint = None if mqtt.explained else BROKER
+        raise NoBrokerError(f"{there.where}: {mqtt.trouble or 'no answer'}", hint) from None
     finally:
         if read is not None:  # the broker would keep the subscription with the session
             mqtt.unread([read])
