@@ -81,9 +81,7 @@ class Announcer:
         self._met: set[str] = set()  # whose board is known, and not just remembered
         self._retained: dict[str, Messages] | None = None  # by node; None: to be read
         self._memory: bytes | None = None
-        self._new: dict[
-            str, float
-        ] = {}  # cameras of unknown boards, and until when to wait for them
+        self._patience: dict[str, float] = {}  # until when a camera may wait for its board's hello
         self._former: set[str] = set()  # cameras that an earlier run announced
         self._sent_at: dict[str, float] = {}
         self._repeat: set[str] = set()  # nodes that are told again, news or not
@@ -104,9 +102,9 @@ class Announcer:
         for name in self._cameras.keys() - cameras.keys():
             self._boards.pop(name, None)
             self._met.discard(name)
-            self._new.pop(name, None)
+            del self._patience[name]
         until = time.monotonic() + _HELLO
-        self._new |= dict.fromkeys(cameras.keys() - self._cameras.keys(), until)
+        self._patience |= dict.fromkeys(cameras.keys() - self._cameras.keys(), until)
         self._cameras = dict(cameras)
         for name in legacy:
             self.met(name, None)
@@ -117,7 +115,6 @@ class Announcer:
     def met(self, name: str, hello: Hello | None) -> None:
         """A camera's board is now known to be this, or to have the original sketch."""
         board = None if hello is None else Board.model_validate(hello)
-        self._new.pop(name, None)
         if name not in self._met or self._boards.get(name) != board:
             self._met.add(name)
             self._boards[name] = board
@@ -231,7 +228,6 @@ class Announcer:
     def _remember(self, memory: Memory) -> None:
         self._former |= memory.cameras.keys()
         for name, board in memory.cameras.items():
-            self._new.pop(name, None)
             if name in self._cameras and name not in self._met:
                 self._boards[name] = board
 
@@ -259,7 +255,11 @@ class Announcer:
         """Send what is news; returns after how many seconds more may be sent, if there is more."""
         assert self._retained is not None
         wanted = self._wanted()
-        awaited = {discovery.node(self._base, name): until for name, until in self._new.items()}
+        awaited = {
+            discovery.node(self._base, name): until
+            for name, until in self._patience.items()
+            if name not in self._boards
+        }
         later: list[float] = []
         sent = 0
         now = time.monotonic()
