@@ -92,6 +92,13 @@ def _on(event: str, **data: str) -> Document:
     return {"trigger": "event", "event_type": event, "event_data": data}
 
 
+def _stranger_is_served(house: House, seconds: float) -> None:
+    """Another's capture is in the works at the front door, for so long."""
+    house.front_door.script(b.late(seconds))
+    house.watcher.publish("esp32cam/front_door/capture", {"id": "stranger"})
+    house.front_door.wait_for_asked()
+
+
 def _by_id(results: list[Document], part: str) -> Document:
     found = [r for r in results if part in r["id"]]
     assert len(found) == 1, f"{part} in {[r['id'] for r in results]}"
@@ -133,9 +140,7 @@ def test_capture_and_act_has_the_picture_of_this_very_request(
             ],
         }
         automate(_blueprint("capture_and_act", camera, **inputs))
-    house.front_door.script(b.late(0.5))
-    house.watcher.publish("esp32cam/front_door/capture", {"id": "stranger"})
-    house.front_door.wait_for(lambda board: board.asked)
+    _stranger_is_served(house, 0.5)
     house.happen("First")
     house.happen("Second")
     images = _images(house.phone.wait(2))
@@ -228,9 +233,7 @@ def test_doorbell_blueprint_rings_with_the_picture_and_without(
     automate(_blueprint("doorbell", "Bell", doorbell=["event.doorbell"], **bell, **below_media))
     sensor = {"doorbell": ["binary_sensor.porch_motion"], "message": "{{ trigger.to_state.name }}"}
     automate(_blueprint("doorbell", "Porch", **sensor, **bell, title="Porch", cooldown=0))
-    house.front_door.script(b.late(0.3))
-    house.watcher.publish("esp32cam/front_door/capture", {"id": "stranger"})
-    house.front_door.wait_for(lambda board: board.asked)
+    _stranger_is_served(house, 0.3)
     house.ring()
     house.ring()
     (notification,) = house.phone.wait()
@@ -366,9 +369,7 @@ def test_every_picture_goes_to_phone_telegram_and_notifications(
 
 def test_movement_sends_the_picture_that_was_taken_for_it(house: House, automate: Automate) -> None:
     automate(house.example("esp32cam_movement"))
-    house.front_door.script(b.late(0.5))
-    house.watcher.publish("esp32cam/front_door/capture", {"id": "stranger"})
-    house.front_door.wait_for(lambda board: board.asked)
+    _stranger_is_served(house, 0.5)
     house.move("path")
     house.move("porch")
     images = _images(house.phone.wait(2))
@@ -381,9 +382,7 @@ def test_movement_sends_the_picture_that_was_taken_for_it(house: House, automate
 
 def test_doorbell_is_heard_with_a_picture_and_without(house: House, automate: Automate) -> None:
     automate(house.example("esp32cam_doorbell"))
-    house.front_door.script(b.late(0.3))
-    house.watcher.publish("esp32cam/front_door/capture", {"id": "stranger"})
-    house.front_door.wait_for(lambda board: board.asked)
+    _stranger_is_served(house, 0.3)
     house.ring()
     house.ring()
     (notification,) = house.phone.wait()
