@@ -304,6 +304,8 @@ class Camera:
             raise
         finally:
             self._asked = False
+            while self._inbox:  # it came right behind the answer, before that was looked at
+                self._message(*self._inbox.popleft())
 
     def _ready(self) -> Wire:
         """The connection, with nothing on it that came before the question."""
@@ -372,7 +374,7 @@ class Camera:
             self._inbox.append((opcode, data))
             if self._waiter is not None and not self._waiter.done():
                 self._waiter.set_result(None)
-        elif opcode == BINARY and self._wire is not None:
+        elif opcode == BINARY and self._wire is not None and self._wire.open:
             self._wire.abort()
             self._broke(CameraFailed("the board sent an image that nobody asked for"))
 

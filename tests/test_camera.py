@@ -415,6 +415,39 @@ async def test_the_second_of_two_images_answers_nobody(board: Boards, wire: str)
 
 @pytest.mark.parametrize("wire", ["legacy", "v1"])
 @in_loop
+async def test_nor_where_both_are_here_before_the_first_is_looked_at(
+    board: Boards, wire: str
+) -> None:
+    """A loop that was held up reads the socket for the board and for its clock in one turn."""
+    there = board(wire=wire)
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    go, sent = threading.Event(), threading.Event()
+
+    @OnCapture
+    def when_told(shot: Shot) -> None:
+        loop.call_soon_threadsafe(asked.set)
+        go.wait(10)
+        b.twice.play(shot)
+        sent.set()
+
+    there.script(when_told)
+    async with subject(there, wire) as it:
+        taking = asyncio.ensure_future(it.fresh())
+        await asked.wait()
+        until = time.monotonic() + 1.3  # a look is due each quarter of the five seconds
+        go.set()
+        assert sent.wait(10)
+        while time.monotonic() < until:
+            pass
+        assert stamp(await taking)["seq"] == 1
+        assert (await it.lost()).code == "camera_failed"
+        assert stamp(await it.fresh())["seq"] == 2
+    assert there.connections == 2
+
+
+@pytest.mark.parametrize("wire", ["legacy", "v1"])
+@in_loop
 async def test_an_image_that_nobody_asked_for_ends_the_connection(board: Boards, wire: str) -> None:
     there = board(wire=wire)
     async with subject(there, wire) as it:
