@@ -75,9 +75,11 @@ def test_a_dead_camera_delays_no_other(bridge: StartBridge, board: Boards, talk:
     dead["hangs"].always(b.handshake_silent)
     for name in dead:
         talk.ask({"id": "dead", "timeout": 6}, name)
+    seconds = 0.0
     for number in range(20):
         talk.ask({"id": f"{number}"})
-        assert talk.result(f"{number}")["duration"] < 0.5
+        seconds += talk.result(f"{number}")["duration"]
+    assert seconds < 5  # behind one of the dead it would be six for one alone
     assert not talk.messages("result", "silent")
     assert not talk.messages("result", "hangs")
     errors = {name: talk.result("dead", name)["error"] for name in dead}

@@ -127,7 +127,10 @@ class Driver:
                 raise BenchError("the bridge did not come online")
 
     def closed_loop(self, seconds: float, pid: int) -> Sample:
-        """Keep one command in flight for each camera; the next follows its result."""
+        """Keep one command in flight for each camera; the next follows its result.
+
+        It goes on until there was a result: a machine that stood still all the time has no rate.
+        """
         sample = self._sample = Sample()
         cpu = cpu_seconds(pid)
         started = time.perf_counter()
@@ -136,7 +139,9 @@ class Driver:
         for camera in range(len(self._names)):
             self._ask(camera)
         self._flush()
-        while time.perf_counter() < until:
+        while (now := time.perf_counter()) < until or not (sample.captures or sample.failed):
+            if now > until + _LATE:
+                raise BenchError("no request had a result")
             self._receive()
         sample.seconds = time.perf_counter() - started
         sample.cpu = cpu_seconds(pid) - cpu
