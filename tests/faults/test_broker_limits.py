@@ -269,7 +269,7 @@ def test_a_broker_that_wants_fewer_pings_is_not_given_up_for_its_silence(
         process = bridge(
             {"door": old(board(), interval=10, publish=["path"])},
             mqtt={"port": listener.getsockname()[1], "version": "5", "keepalive": 5},
-            strain=("pace=6",),
+            strain=("pace=3",),
             start=False,
         )
         process.start(wait=False)
