@@ -192,7 +192,7 @@ def _validate(model: type[_M], document: dict[str, Any]) -> _M:
         if key not in model.model_fields:
             raise BadRequest(f"unknown key {quote(key)}; expected some of {_keys(model)}", id_)
     try:
-        return model.model_validate(document)
+        return model.model_validate({k: v for k, v in document.items() if v is not None})
     except ValidationError as exc:
         key = str(exc.errors(include_url=False)[0]["loc"][0])
     raise _wrong(key, document[key], id_)

@@ -77,7 +77,11 @@ class Bridge(Process):
         self.directory = Path(self._directory.name)
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
