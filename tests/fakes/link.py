@@ -155,7 +155,7 @@ class Link:
 
     def _pump(self, pair: "_Pair", source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
-            while data := source.recv(65_536):
+            while not pair.ended and (data := source.recv(65_536)):
                 if self.delay:
                     self._ended.wait(self.delay)
                 while not self._clear.wait(_LOOK) and not self._ended.is_set():
@@ -197,7 +197,7 @@ class _Pair:
         self.near = near
         self.forgotten = False
         self._far: socket.socket | None = None
-        self._ended = False
+        self.ended = False  # what still comes is not passed on
 
     def reach(self, port: int) -> socket.socket:
         """Connect to who listens; ``OSError`` if it can't be, or somebody has hung up."""
@@ -205,14 +205,14 @@ class _Pair:
         self._far.settimeout(None)
         for sock in (self.near, self._far):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._ended:
+        if self.ended:
             raise ConnectionAbortedError
         return self._far
 
     def hang_up(self, *, reset: bool = False) -> None:
-        if self._ended:
+        if self.ended:
             return
-        self._ended = True
+        self.ended = True
         for sock in self._both():
             with suppress(OSError):
                 if reset:  # at the close that follows; a FIN must not go before it

@@ -93,6 +93,19 @@ def test_it_cuts_after_so_many_bytes(link: Link, client: socket.socket) -> None:
     assert got == b"123456"
 
 
+def test_nothing_follows_a_cut(link: Link, client: socket.socket) -> None:
+    """It would look to who connected as if bytes in the middle had been lost."""
+    link.segment, link.gap = 5, 0.2
+    link.cut_after(6, reset=True)
+    client.sendall(b"1234567890")
+    got = client.recv(5)
+    client.sendall(b"more")  # is back at the cable before the cut
+    with pytest.raises(ConnectionResetError):
+        while data := client.recv(10):
+            got += data
+    assert got == b"123456"
+
+
 def test_a_reset_is_a_reset(link: Link, client: socket.socket) -> None:
     client.sendall(b"x")
     assert client.recv(1) == b"x"
