@@ -18,6 +18,9 @@ from tests.fakes.process import Process
 
 ROOT = Path(__file__).parents[2]
 
+TO_END = 8.0
+"""Seconds after a signal in which it is gone: five by the contract, and a machine's own pauses."""
+
 
 def run(
     folder: Path, *arguments: str, environment: Mapping[str, str] | None = None

@@ -303,7 +303,7 @@ def test_what_a_client_wants_back_takes_no_memory_while_it_waits(
             correlation_data=bytes(60_000),
             **({"response_topic": "a" * 60_000} if number % 2 else {}),
         )
-    talk.client.wait(talk.topic("door", "result"), count=400)
+    talk.client.wait(talk.topic("door", "result"), count=400, timeout=40)  # 72 MB go through
     assert process.memory() < before + MEMORY
 
 
