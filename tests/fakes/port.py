@@ -3,7 +3,7 @@
 import socket
 
 
-def reserve(host: str = "127.0.0.1") -> socket.socket:
+def reserve(host: str = "127.0.0.1", *, port: int = 0) -> socket.socket:
     """Bind a free port without listening on it: who connects is refused.
 
     Linux gives the port to nobody by chance as long as this socket is open, neither to a listener
@@ -11,7 +11,11 @@ def reserve(host: str = "127.0.0.1") -> socket.socket:
     servers do, may listen on it.
     """
     sock = _socket(host)
-    sock.bind((host, 0))
+    try:
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
     return sock
 
 
