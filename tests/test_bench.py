@@ -36,7 +36,7 @@ def test_the_bench_prints_a_row_for_a_cell_in_which_every_request_had_one_result
     cells = json.loads(done.stdout)["cells"]
     assert [cell["cell"] for cell in cells] == ["10x20", "esp32"]
     for cell in cells:
-        assert cell["captures"] >= 2
+        assert cell["captures"] >= 20
         assert 0.1 < cell["cpu_ms"]["ratio"] < 10  # of the floor to itself
         assert cell["image_p50_ms"]["bridge"] <= cell["result_p50_ms"]["bridge"]
     assert "10 x 20 KB" in done.stderr

@@ -180,7 +180,6 @@ def test_a_burst_has_a_result_for_each_picture_and_lets_others_between(
     door = board()
     bridge({"door": old(door)})
     talk.wait("availability")
-    began = time.monotonic()
     talk.ask({"id": "burst", "count": 3, "every": 1})
     door.wait_for_captures(1)
     talk.ask({"id": "other", "save": False})
@@ -191,9 +190,10 @@ def test_a_burst_has_a_result_for_each_picture_and_lets_others_between(
         (n, 3, "ok") for n in (1, 2, 3)
     ]
     assert len({r["path"] for r in burst}) == 3
-    assert time.monotonic() - began > 2  # of twice a second
     first, _, second, third = (door.exposed(m.payload) for m in talk.messages("image"))
-    assert first < second < third
+    # asked for every 1000 ms; a picture begins with one of the camera's frames, 15 a second
+    assert min(second - first, third - second) > 800
+    assert third - first < 3_800  # 4,000 were twice the time
     assert len(talk.all_results()) == 4
 
 
@@ -292,7 +292,7 @@ def test_what_waits_too_long_expires(bridge: StartBridge, board: Boards, talk: T
     talk.ask({"id": "waits"})
     result = talk.result("waits")
     assert result["error"] == "expired"
-    assert result["duration"] > 0.9
+    assert 0.9 < result["duration"] < 5
     free.set()
     assert talk.result("now")["status"] == "ok"
     assert len(door.asked) == 1

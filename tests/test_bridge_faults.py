@@ -11,7 +11,6 @@ import pytest
 from tests.conftest import AnyBoards, Boards, Clients, StartBridge, either, old
 from tests.fakes import behaviours as b
 from tests.fakes.board import OnCapture, OnConnect, stamp
-from tests.fakes.bridge import TO_END
 from tests.fakes.broker import Broker
 from tests.fakes.client import Version
 from tests.fakes.link import Link
@@ -197,8 +196,7 @@ def test_a_stop_does_not_wait_for_a_dead_board(
     door.always(b.silent)
     talk.ask({"id": "a"}, "all")
     door.wait_for_asked(1)
-    process.signal(signal.SIGTERM)
-    assert process.wait(timeout=TO_END) == 0
+    assert process.end_in_time() == 0
     for name in ("door", "hangs"):
         assert talk.result("a", name)["error"] == "shutting_down"
         assert len(talk.messages("result", name)) == 1

@@ -17,6 +17,7 @@ import pytest
 import websocket
 
 from tests.conftest import Simulators
+from tests.fakes.pauses import pauses
 from tests.fakes.simulator import Simulator
 from tests.fakes.websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, encode, header
 from tests.fakes.wire import V1, connected, picture, talking, wait_until_up
@@ -53,28 +54,6 @@ def longest_gap(v1: V1, until: Callable[[], bool]) -> int:
     return gap
 
 
-@contextmanager
-def pauses() -> Iterator[Callable[[], float]]:
-    """Milliseconds for which the machine stood still, as a thread sees it that only sleeps."""
-    over, total, nap = threading.Event(), 0.0, 0.02
-
-    def watch() -> None:
-        nonlocal total
-        before = time.monotonic()
-        while not over.wait(nap):
-            now = time.monotonic()
-            total += max(now - before - 2 * nap, 0.0)
-            before = now
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield lambda: total * 1000
-    finally:
-        over.set()
-        thread.join()
-
-
 # One that does not read
 
 
@@ -88,7 +67,7 @@ def test_a_client_that_stops_reading_is_cut_off_and_delays_others_within_the_lim
         stuck.send("capture")
         with pauses() as paused:
             gap = longest_gap(other, until=lambda: board.state()["sockets"] == 1)
-            assert gap - paused() <= LONGEST
+            assert gap - paused() * 1000 <= LONGEST
         other.capture(framesize="QVGA")
         received = b""
         with suppress(ConnectionError):

@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import Boards, Clients, StartBridge, old
 from tests.fakes import behaviours as b
-from tests.fakes.bridge import TO_END, Bridge
+from tests.fakes.bridge import Bridge
 from tests.fakes.broker import Broker
 from tests.fakes.client import NO_SUBSCRIBERS, Version
 from tests.fakes.talk import Talk
@@ -88,8 +88,7 @@ def test_an_end_under_load_loses_no_request_and_answers_none_twice(
         load.results.wait(f"{base_topic}/quick/result", count=20)
         boards["drips"].wait_for_asked()
         boards["silent"].wait_for_asked()
-        process.signal(signal.SIGTERM)
-        assert process.wait(timeout=TO_END) == 0
+        assert process.end_in_time() == 0
     late = client()
     assert late.wait(f"{base_topic}/bridge/state")[0].payload == b"offline"
     assert load.results.wait("#", lambda m: m.json["error"] == "shutting_down")
@@ -196,8 +195,7 @@ def test_a_disk_that_hangs_holds_up_neither_the_start_nor_a_reload_nor_the_end(
     talk.ask({"id": "c"})
     talk.client.wait(talk.topic("door", "image"), count=3)
     assert len(talk.messages("result")) == 2  # the third waits for its file
-    process.signal(signal.SIGTERM)
-    assert process.wait(timeout=TO_END) == 0
+    assert process.end_in_time() == 0
     assert (talk.result("c")["status"], talk.result("c")["saved"]) == ("ok", False)
     assert len(talk.messages("result")) == 3
 

@@ -129,7 +129,8 @@ class Driver:
     def closed_loop(self, seconds: float, pid: int) -> Sample:
         """Keep one command in flight for each camera; the next follows its result.
 
-        It goes on until there was a result: a machine that stood still all the time has no rate.
+        It goes on until there were as many results as cameras: a machine that stood still all the
+        time has no rate.
         """
         sample = self._sample = Sample()
         cpu = cpu_seconds(pid)
@@ -139,9 +140,11 @@ class Driver:
         for camera in range(len(self._names)):
             self._ask(camera)
         self._flush()
-        while (now := time.perf_counter()) < until or not (sample.captures or sample.failed):
+        while (now := time.perf_counter()) < until or (
+            sample.captures + sample.failed < len(self._names)
+        ):
             if now > until + _LATE:
-                raise BenchError("no request had a result")
+                raise BenchError("a request has no result")
             self._receive()
         sample.seconds = time.perf_counter() - started
         sample.cpu = cpu_seconds(pid) - cpu

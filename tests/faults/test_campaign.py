@@ -24,8 +24,8 @@ def test_each_request_has_one_result_and_no_picture_is_wrong(version: Version) -
     assert not verdict.lost
     assert not verdict.wrong
     assert not verdict.unheard
-    # Enough to judge. Where the dice end the bridge often, half may be `shutting_down`.
-    assert verdict.ok > len(house.ledger.asked) / 20
+    served = verdict.answered - verdict.errors["shutting_down"]  # the dice may end it often
+    assert verdict.ok > served / 10
     assert house.ledger.tally().total() > len(house.ledger.asked) / 5
 
 
